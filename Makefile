@@ -1,0 +1,45 @@
+# Everything a newcomer needs: `make demo` and `make test`. The virtual environment is made on first use.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+LOCK   := uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q
+
+.PHONY: help setup demo test lint format lock clean
+
+help:           ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.dev   ## virtual environment with the tools for tests and linters
+
+demo: $(VENV)/.runtime  ## two racks, sixteen servers, three tenants: the main job on a virtual site
+	$(BIN)/ironlane demo
+
+test: $(VENV)/.dev    ## all tests; says plainly what it leaves out on this machine
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev    ## formatting, lint, types, floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## put the source into its standard form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:           ## pin the newest versions of all dependencies
+	$(LOCK) --upgrade pyproject.toml --extra postgresql -o requirements/runtime.lock
+	$(LOCK) --upgrade requirements/dev.in -o requirements/dev.lock
+
+clean:          ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(VENV)/.runtime: requirements/runtime.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	touch $@

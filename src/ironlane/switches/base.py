@@ -1,0 +1,78 @@
+"""The contract that every switch driver fulfils."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ironlane.model.fabric import PortConfig, SwitchId
+from ironlane.model.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a kind of switch can do; the loop decides by these, never by a driver's name."""
+
+    atomic_commit: bool
+    """A commit takes effect as a whole or not at all."""
+    confirmed_commit: bool = False
+    """A commit rolls itself back unless it is confirmed in time."""
+    lacp: bool = True
+    static_lag: bool = True
+    lag_numbers: range = range(1, 1001)
+    """LAG ids that Ironlane may use on the switch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach a switch and log in: all that a driver may know about it besides what it is asked to do.
+
+    `secret` is the password or key passphrase, resolved from the site's credential reference by the caller; it is
+    kept out of `repr`. `options` are the driver's own, each documented in the driver's module docstring.
+    """
+
+    switch: SwitchId
+    address: str
+    """Host name, IP address or socket path."""
+    port: int | None = None
+    username: str = ""
+    secret: str = field(default="", repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float = 30.0
+    """Seconds that a single exchange with the switch may take."""
+
+
+class SwitchDriver(Protocol):
+    """One open conversation with one switch. Used by one task at a time (the switch's writer).
+
+    A driver connects on first use, keeps its session, and opens a new one after a failure. All methods raise
+
+    * `ironlane.model.errors.Temporary` when the switch cannot be reached, is locked or answers too late, and
+    * `ironlane.model.errors.Permanent` when it refuses what it is asked for.
+    """
+
+    capabilities: Capabilities
+
+    async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
+        """What the named ports carry now. A port that the switch does not have is left out of the answer.
+
+        What the switch says beyond `PortConfig`'s vocabulary must not be dressed up as something it is not: a port in
+        a state that no `PortConfig` describes reads back as the nearest one that *differs* from any desired one.
+        """
+        ...
+
+    def render(self, plan: Plan) -> tuple[str, ...]:
+        """The exact text or messages that `apply` will send for the plan, in order. Pure; needs no session."""
+        ...
+
+    async def apply(self, plan: Plan) -> None:
+        """Make all changes of the plan in one commit. Returns once the switch has accepted them; no read-back here.
+
+        Applying a plan twice is harmless. Where the switch has no atomic commit, a failure may leave part of it.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End the session. The driver may be used again afterwards."""
+        ...
