@@ -1,0 +1,95 @@
+"""Attachments as rows: reading them, and the JSON forms of their value objects."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from ironlane.model.fabric import (
+    Attachment,
+    AttachmentState,
+    HostId,
+    LacpRate,
+    Lag,
+    LagMode,
+    PortConfig,
+    PortMode,
+    Side,
+    SwitchId,
+    Vlan,
+)
+from ironlane.store.database import Tx
+from ironlane.store.tables import attachments
+
+
+def of_switch(tx: Tx, switch: SwitchId) -> list[Attachment]:
+    """All attachments on one switch, in any state."""
+    return _select(tx, attachments.c.switch_id == switch)
+
+
+def of_network_port(tx: Tx, network_port: str) -> list[Attachment]:
+    """All attachments that one network port asked for, in any state, on all switches."""
+    return _select(tx, attachments.c.network_port_id == network_port)
+
+
+def of_host(tx: Tx, host: str) -> list[Attachment]:
+    """All attachments of one server, in any state, on all switches."""
+    return _select(tx, attachments.c.host_id == host)
+
+
+def of_network(tx: Tx, network: str) -> list[Attachment]:
+    """All attachments to one network, in any state, on all switches."""
+    return _select(tx, attachments.c.network_id == network)
+
+
+def of_switch_port(tx: Tx, switch: SwitchId, port: str) -> list[Attachment]:
+    """All attachments on one switch port, in any state."""
+    return _select(tx, attachments.c.switch_id == switch, attachments.c.port_name == port)
+
+
+def _select(tx: Tx, *where: sa.ColumnElement[bool]) -> list[Attachment]:
+    rows = tx.all(sa.select(attachments).where(*where).order_by(attachments.c.created_at, attachments.c.id))
+    return [_attachment(row) for row in rows]
+
+
+def _attachment(row: sa.Row[Any]) -> Attachment:
+    return Attachment(
+        id=row.id,
+        switch=SwitchId(row.switch_id),
+        port=row.port_name,
+        network_port=row.network_port_id,
+        network=row.network_id,
+        host=HostId(row.host_id),
+        vlan=Vlan(row.vlan),
+        side=Side(row.side),
+        state=AttachmentState(row.state),
+        lag=lag_from_json(row.lag),
+        tagged=row.tagged,
+        applied=row.applied,
+        request_id=row.request_id,
+        created_at=row.created_at,
+    )
+
+
+def lag_from_json(value: dict[str, Any] | None) -> Lag | None:
+    if value is None:
+        return None
+    return Lag(**{**value, "mode": LagMode(value["mode"]), "rate": LacpRate(value["rate"])})
+
+
+def config_to_json(config: PortConfig) -> dict[str, Any]:
+    """A port config as a JSON column or the fabric API shows it."""
+    return {**asdict(config), "tagged": sorted(config.tagged)}
+
+
+def config_from_json(value: dict[str, Any]) -> PortConfig:
+    return PortConfig(
+        mode=PortMode(value["mode"]),
+        untagged=value["untagged"],
+        tagged=frozenset(value["tagged"]),
+        lag=lag_from_json(value["lag"]),
+        enabled=value["enabled"],
+        description=value["description"],
+    )

@@ -1,0 +1,292 @@
+"""Opening the database, and running transactions on it.
+
+A transaction is a synchronous function of a `Tx`. It runs whole or not at all, serializably, and may run again after a
+conflict, so it must have no other effects. On SQLite one writer thread runs them, all that wait under one commit (group
+commit, one fsync); on PostgreSQL and MariaDB each runs on its own connection and is repeated when the database reports
+a serialization conflict. ADR 2 has the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from ironlane.model.errors import IronlaneError, Temporary
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""The API request on whose behalf the current task works (`req-…`); empty for the loops' own work."""
+
+_BATCH = 256
+"""Transactions under one SQLite commit at the most, so that the first of them is not kept waiting for long."""
+
+_ATTEMPTS = 12
+"""How often a transaction is repeated after serialization conflicts before the client is told to try again."""
+
+
+class Hint(NamedTuple):
+    """Something is due: an id, never data. Losing one costs a delay and never an outcome."""
+
+    kind: Literal["switch", "node"]
+    id: str
+
+
+class Clock(Protocol):
+    def __call__(self) -> datetime: ...
+
+
+def utc_now() -> datetime:
+    """The wall clock, UTC."""
+    return datetime.now(UTC)
+
+
+class Tx:
+    """One transaction: SQL goes through `execute`; `now` is its single moment; hints go out after its commit."""
+
+    def __init__(self, connection: sa.Connection, now: datetime, request_id: str = "") -> None:
+        self.connection = connection
+        self.now = now
+        self.request_id = request_id
+        self.hints: set[Hint] = set()
+
+    def execute(
+        self, statement: sa.Executable, parameters: Sequence[dict[str, Any]] | dict[str, Any] | None = None
+    ) -> sa.CursorResult[Any]:
+        return self.connection.execute(statement, parameters)
+
+    def one(self, statement: sa.Executable) -> sa.Row[Any] | None:
+        """The only row, or None when there is none."""
+        return self.execute(statement).one_or_none()
+
+    def all(self, statement: sa.Executable) -> Sequence[sa.Row[Any]]:
+        return self.execute(statement).all()
+
+    def hint(self, kind: Literal["switch", "node"], ident: str) -> None:
+        self.hints.add(Hint(kind, ident))
+
+
+Transaction = Callable[[Tx], T]
+
+
+class Backend(Protocol):
+    """Runs transactions on one kind of database."""
+
+    @property
+    def engine(self) -> sa.Engine | AsyncEngine: ...
+
+    async def run(self, transaction: Transaction[T], *, write: bool, now: Clock) -> tuple[T, set[Hint]]: ...
+
+    async def close(self) -> None: ...
+
+
+class Store:
+    """An open database.
+
+    Args:
+        backend: see `open_store`.
+        now: the clock; tests pass their own.
+    """
+
+    def __init__(self, backend: Backend, now: Clock = utc_now) -> None:
+        self._backend = backend
+        self._listeners: list[Callable[[Hint], None]] = []
+        self.now = now
+
+    async def write(self, transaction: Transaction[T]) -> T:
+        """Run a transaction and return its result once it is durable.
+
+        Raises:
+            Rejected: as the transaction raised it; nothing was stored.
+            Temporary: the database does not answer, or is too contended.
+        """
+        result, hints = await self._backend.run(transaction, write=True, now=self.now)
+        for hint in hints:
+            self.publish(hint)
+        return result
+
+    async def read(self, query: Transaction[T]) -> T:
+        """Run a function that only reads, on a consistent snapshot."""
+        result, _ = await self._backend.run(query, write=False, now=self.now)
+        return result
+
+    def publish(self, hint: Hint) -> None:
+        """Tell the listeners in this process that something is due."""
+        for listener in self._listeners:
+            listener(hint)
+
+    def listen(self, listener: Callable[[Hint], None]) -> Callable[[], None]:
+        """Call `listener` for each hint, on the event loop, until the returned function is called."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def close(self) -> None:
+        await self._backend.close()
+
+
+def open_store(url: str, now: Clock = utc_now) -> Store:
+    """Open the database at a SQLAlchemy URL: `sqlite:///FILE`, `postgresql+asyncpg://…`, `mysql+asyncmy://…`."""
+    backend: Backend = SqliteBackend(url) if url.startswith("sqlite") else ServerBackend(url)
+    return Store(backend, now)
+
+
+class _Job(NamedTuple):
+    transaction: Transaction[Any]
+    now: datetime
+    request_id: str
+    future: Future[Any]
+
+
+class SqliteBackend:
+    """SQLite in WAL mode: one writer thread with group commit, and a few reader threads."""
+
+    def __init__(self, url: str, readers: int = 2) -> None:
+        self.engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": 30.0})
+        sa.event.listen(self.engine, "connect", _prepare_sqlite)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._readers = ThreadPoolExecutor(readers, "ironlane-sqlite-read")
+        self._idle_connections: queue.SimpleQueue[sa.Connection] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write_loop, name="ironlane-sqlite-write", daemon=True)
+        self._writer.start()
+
+    async def run(self, transaction: Transaction[T], *, write: bool, now: Clock) -> tuple[T, set[Hint]]:
+        if not write:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._readers, self._read, transaction, now(), REQUEST_ID.get()
+            )
+        future: Future[tuple[T, set[Hint]]] = Future()
+        self._jobs.put(_Job(transaction, now(), REQUEST_ID.get(), future))
+        # A cancelled caller must not take an acknowledged row with it: the transaction runs, only nobody listens.
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    def _read(self, query: Transaction[T], now: datetime, request_id: str) -> tuple[T, set[Hint]]:
+        try:
+            connection = self._idle_connections.get_nowait()
+        except queue.Empty:
+            connection = self.engine.connect()
+        try:
+            connection.exec_driver_sql("BEGIN")
+            try:
+                return query(Tx(connection, now, request_id)), set()
+            finally:
+                connection.rollback()
+        except sa.exc.OperationalError as error:
+            raise Temporary(f"the database does not answer: {error.orig}") from error
+        finally:
+            self._idle_connections.put(connection)
+
+    def _write_loop(self) -> None:
+        connection = self.engine.connect()
+        try:
+            while (job := self._jobs.get()) is not None:
+                jobs = [job]
+                while len(jobs) < _BATCH and not self._jobs.empty():
+                    following = self._jobs.get()
+                    if following is None:
+                        self._jobs.put(None)
+                        break
+                    jobs.append(following)
+                self._commit(connection, jobs)
+        finally:
+            connection.close()
+
+    def _commit(self, connection: sa.Connection, jobs: list[_Job]) -> None:
+        outcomes: list[tuple[_Job, Any, BaseException | None]] = []
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            for job in jobs:
+                tx = Tx(connection, job.now, job.request_id)
+                connection.exec_driver_sql("SAVEPOINT job")
+                try:
+                    outcomes.append((job, (job.transaction(tx), tx.hints), None))
+                except sa.exc.OperationalError:
+                    raise
+                except Exception as error:
+                    connection.exec_driver_sql("ROLLBACK TO job")
+                    outcomes.append((job, None, error))
+                connection.exec_driver_sql("RELEASE job")
+            connection.exec_driver_sql("COMMIT")
+        except Exception as error:
+            if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+                connection.exec_driver_sql("ROLLBACK")
+            failure = Temporary(f"the database did not take the change: {error}")
+            failure.__cause__ = error
+            outcomes = [(job, None, failure) for job in jobs]
+        finally:
+            connection.rollback()
+        for job, result, failed in outcomes:
+            if failed is not None:
+                job.future.set_exception(failed)
+            else:
+                job.future.set_result(result)
+
+    async def close(self) -> None:
+        self._jobs.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self._readers.shutdown()
+        while not self._idle_connections.empty():
+            self._idle_connections.get().close()
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions are ours: BEGIN, SAVEPOINT, COMMIT are sent as written
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+class ServerBackend:
+    """PostgreSQL or MariaDB: a pool of connections, serializable transactions, repeated on conflict."""
+
+    def __init__(self, url: str, pool: int = 10) -> None:
+        self.engine = create_async_engine(url, isolation_level="SERIALIZABLE", pool_size=pool, pool_pre_ping=True)
+
+    async def run(self, transaction: Transaction[T], *, write: bool, now: Clock) -> tuple[T, set[Hint]]:
+        request_id = REQUEST_ID.get()
+
+        def work(connection: sa.Connection) -> tuple[T, set[Hint]]:
+            tx = Tx(connection, now(), request_id)
+            return transaction(tx), tx.hints
+
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with self.engine.connect() as connection:
+                    outcome = await connection.run_sync(work)
+                    if write:
+                        await connection.commit()
+                    return outcome
+            except IronlaneError:
+                raise
+            except (sa.exc.DBAPIError, OSError) as error:
+                if not _is_conflict(error):
+                    if isinstance(error, sa.exc.IntegrityError | sa.exc.ProgrammingError | sa.exc.DataError):
+                        raise
+                    raise Temporary(f"the database does not answer: {error}") from error
+                log.debug("transaction repeated after a conflict", attempt=attempt)
+                await asyncio.sleep(0.002 * attempt)
+        raise Temporary("the database is too contended; try again")
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def _is_conflict(error: Exception) -> bool:
+    """Serialization failures and deadlocks: SQLSTATE 40001 and 40P01; MariaDB's 1213 and 1205."""
+    original = getattr(error, "orig", None)
+    state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+    number = original.args[0] if original is not None and original.args else None
+    return state in {"40001", "40P01"} or number in {1205, 1213}

@@ -1,0 +1,341 @@
+"""All tables. One place, so that a newcomer sees the whole state of the system on one page.
+
+Times are UTC. Ids of API objects are UUIDs as text; switches are known by the operator's name. JSON columns hold what
+clients own the shape of (`extra`, `driver_info`, `binding:profile`), and small value objects of ours.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """A moment with time zone in Python, naive UTC with microseconds in the database."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        if dialect.name in {"mysql", "mariadb"}:
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(sa.DateTime())
+
+    def process_bind_param(self, value: datetime | None, _dialect: sa.Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, _dialect: sa.Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _uuid(name: str, *args: Any, **kwargs: Any) -> sa.Column[str]:
+    return sa.Column(name, sa.String(36), *args, **kwargs)
+
+
+def _text(name: str, length: int = 255, **kwargs: Any) -> sa.Column[str]:
+    return sa.Column(name, sa.String(length), **{"nullable": False, "default": "", **kwargs})
+
+
+def _json(name: str, default: type = dict) -> sa.Column[Any]:
+    return sa.Column(name, sa.JSON, nullable=False, default=default)
+
+
+def _flag(name: str, default: bool = False) -> sa.Column[bool]:
+    return sa.Column(name, sa.Boolean, nullable=False, default=default)
+
+
+def _times() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("created_at", UtcDateTime, nullable=False),
+        sa.Column("updated_at", UtcDateTime),
+    ]
+
+
+# --- Networking ------------------------------------------------------------------------------------------------
+
+networks = sa.Table(
+    "networks",
+    metadata,
+    _uuid("id", primary_key=True),
+    _text("project_id"),
+    _text("name", index=True),
+    _text("description"),
+    _flag("admin_state_up", True),
+    _flag("shared"),
+    _flag("router_external"),
+    sa.Column("mtu", sa.Integer, nullable=False, default=1500),
+    _text("network_type", 16, default="vlan"),
+    _text("physical_network", 64),
+    sa.Column("segmentation_id", sa.Integer),
+    _text("side", 16, default="tenant"),
+    _json("tags", list),
+    sa.Column("revision_number", sa.Integer, nullable=False, default=1),
+    *_times(),
+)
+
+segments = sa.Table(
+    # A row exists from the moment a VLAN is given to a network until no switch carries it any more (invariant I3),
+    # which may be long after the network was deleted.
+    "segments",
+    metadata,
+    _text("physical_network", 64, primary_key=True),
+    sa.Column("vlan", sa.Integer, primary_key=True, autoincrement=False),
+    _uuid("network_id", nullable=False, index=True),
+    _flag("released"),
+)
+
+subnets = sa.Table(
+    "subnets",
+    metadata,
+    _uuid("id", primary_key=True),
+    _uuid("network_id", sa.ForeignKey("networks.id"), nullable=False, index=True),
+    _text("project_id"),
+    _text("name"),
+    _text("description"),
+    sa.Column("ip_version", sa.Integer, nullable=False),
+    _text("cidr", 64),
+    sa.Column("gateway_ip", sa.String(45)),
+    _flag("enable_dhcp", True),
+    _json("allocation_pools", list),
+    _json("dns_nameservers", list),
+    _json("host_routes", list),
+    sa.Column("ipv6_ra_mode", sa.String(20)),
+    sa.Column("ipv6_address_mode", sa.String(20)),
+    _json("tags", list),
+    sa.Column("revision_number", sa.Integer, nullable=False, default=1),
+    *_times(),
+)
+
+ports = sa.Table(
+    "ports",
+    metadata,
+    _uuid("id", primary_key=True),
+    _uuid("network_id", sa.ForeignKey("networks.id"), nullable=False, index=True),
+    _text("project_id"),
+    _text("name"),
+    _text("description"),
+    _text("mac_address", 17, index=True),
+    _flag("admin_state_up", True),
+    _text("device_id", index=True),
+    _text("device_owner"),
+    _text("status", 16, default="DOWN"),
+    sa.Column("status_reason", sa.Text, nullable=False, default=""),
+    _text("vnic_type", 32, default="normal"),
+    _text("host_id", index=True),
+    _text("vif_type", 32, default="unbound"),
+    _json("profile"),
+    _json("extra_dhcp_opts", list),
+    _flag("port_security_enabled", True),
+    _json("tags", list),
+    sa.Column("revision_number", sa.Integer, nullable=False, default=1),
+    *_times(),
+    sa.UniqueConstraint("network_id", "mac_address"),
+)
+
+ip_allocations = sa.Table(
+    "ip_allocations",
+    metadata,
+    _uuid("subnet_id", sa.ForeignKey("subnets.id"), primary_key=True),
+    _text("ip_address", 45, primary_key=True),
+    _uuid("port_id", sa.ForeignKey("ports.id"), nullable=False, index=True),
+)
+
+# --- Fabric ----------------------------------------------------------------------------------------------------
+
+switches = sa.Table(
+    "switches",
+    metadata,
+    _text("id", 64, primary_key=True),
+    _text("kind", 32),
+    sa.Column("mac", sa.String(17), unique=True),
+    sa.Column("datapath_id", sa.String(16), unique=True),
+    _text("address"),
+    sa.Column("port", sa.Integer),
+    _text("username"),
+    _text("secret_ref"),  # where the secret is, never the secret: `env:NAME` or `file:PATH`
+    _json("options"),
+    _text("physical_network", 64),
+    _text("rack", 64),
+    sa.Column("mlag_peer", sa.String(64)),
+    sa.Column("idle_vlan", sa.Integer),
+    sa.Column("generation", sa.Integer, nullable=False, default=1),
+    sa.Column("applied_generation", sa.Integer, nullable=False, default=0),
+    sa.Column("due_at", UtcDateTime, index=True),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    _text("state", 16, default="unknown"),
+    sa.Column("reason", sa.Text, nullable=False, default=""),
+    sa.Column("observed_at", UtcDateTime),
+    sa.Column("conductor", sa.String(255)),
+    sa.Column("conductor_epoch", sa.Integer),
+    *_times(),
+)
+
+switch_ports = sa.Table(
+    # The ports that Ironlane owns. A port that has no row here is never written (invariant I6).
+    "switch_ports",
+    metadata,
+    _text("switch_id", 64, primary_key=True),
+    _text("name", 64, primary_key=True),
+    sa.Column("observed", sa.JSON(none_as_null=True)),
+    sa.Column("observed_at", UtcDateTime),
+    sa.ForeignKeyConstraint(["switch_id"], ["switches.id"]),
+)
+
+attachments = sa.Table(
+    # No foreign key to `ports`: an attachment outlives its network port until the switch is seen to be clean.
+    "attachments",
+    metadata,
+    _uuid("id", primary_key=True),
+    _text("switch_id", 64, index=True),
+    _text("port_name", 64),
+    _uuid("network_port_id", nullable=False, index=True),
+    _uuid("network_id", nullable=False, index=True),
+    _text("host_id", index=True),
+    sa.Column("vlan", sa.Integer, nullable=False),
+    _text("side", 16),
+    _text("state", 16),
+    sa.Column("lag", sa.JSON(none_as_null=True)),
+    _flag("tagged"),
+    _flag("applied"),
+    _text("request_id", 64),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.ForeignKeyConstraint(["switch_id"], ["switches.id"]),
+)
+
+lag_claims = sa.Table(
+    "lag_claims",
+    metadata,
+    _text("switch_id", 64, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    _uuid("network_port_id", nullable=False, index=True),
+    sa.ForeignKeyConstraint(["switch_id"], ["switches.id"]),
+)
+
+plans = sa.Table(
+    # Append-only: saved before a switch is touched, and its outcome after the read-back.
+    "plans",
+    metadata,
+    _uuid("id", primary_key=True),
+    _text("switch_id", 64, index=True),
+    sa.Column("generation", sa.Integer, nullable=False),
+    _json("changes", list),
+    _json("rendered", list),
+    _text("outcome", 16, default="saved"),
+    sa.Column("reason", sa.Text, nullable=False, default=""),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime),
+)
+
+# --- Conductors ------------------------------------------------------------------------------------------------
+
+conductors = sa.Table(
+    "conductors",
+    metadata,
+    _text("hostname", primary_key=True),
+    sa.Column("epoch", sa.Integer, nullable=False, default=1),
+    _text("conductor_group"),
+    _json("drivers", list),
+    _text("cleaning_network"),
+    _text("provisioning_network"),
+    _flag("online", True),
+    sa.Column("heartbeat_at", UtcDateTime, nullable=False),
+    *_times(),
+)
+
+# --- Baremetal -------------------------------------------------------------------------------------------------
+
+nodes = sa.Table(
+    "nodes",
+    metadata,
+    _uuid("id", primary_key=True),
+    sa.Column("name", sa.String(255), unique=True),
+    _text("driver", 64),
+    _json("driver_info"),
+    _json("properties"),
+    _json("extra"),
+    _json("instance_info"),
+    _json("interfaces"),  # deploy_interface, boot_interface, … as the client set them
+    _json("traits", list),
+    sa.Column("instance_uuid", sa.String(36), unique=True),
+    sa.Column("resource_class", sa.String(80)),
+    _text("conductor_group"),
+    sa.Column("chassis_uuid", sa.String(36)),
+    sa.Column("owner", sa.String(255)),
+    sa.Column("lessee", sa.String(255)),
+    sa.Column("description", sa.Text),
+    _text("provision_state", 32, default="enroll", index=True),
+    sa.Column("target_provision_state", sa.String(32)),
+    sa.Column("provision_updated_at", UtcDateTime),
+    sa.Column("power_state", sa.String(32)),
+    sa.Column("target_power_state", sa.String(32)),
+    sa.Column("boot_device", sa.String(32)),
+    _flag("boot_device_persistent"),
+    sa.Column("last_error", sa.Text),
+    _flag("maintenance"),
+    sa.Column("maintenance_reason", sa.Text),
+    sa.Column("fault", sa.String(255)),
+    _flag("protected"),
+    sa.Column("protected_reason", sa.Text),
+    _flag("retired"),
+    sa.Column("retired_reason", sa.Text),
+    _flag("automated_clean", True),
+    _json("driver_internal_info"),
+    sa.Column("step", sa.String(64)),  # how far the handler of the present state has come
+    sa.Column("agent_token_hash", sa.String(64)),
+    sa.Column("agent_report", sa.String(16)),  # start | end | error, of the present boot
+    sa.Column("agent_message", sa.Text),
+    sa.Column("agent_seen_at", UtcDateTime),
+    sa.Column("generation", sa.Integer, nullable=False, default=1),
+    sa.Column("due_at", UtcDateTime, index=True),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("conductor", sa.String(255), index=True),
+    sa.Column("conductor_epoch", sa.Integer),
+    *_times(),
+)
+
+portgroups = sa.Table(
+    "portgroups",
+    metadata,
+    _uuid("id", primary_key=True),
+    _uuid("node_id", sa.ForeignKey("nodes.id"), nullable=False, index=True),
+    sa.Column("name", sa.String(255), unique=True),
+    sa.Column("address", sa.String(17), unique=True),
+    _text("mode", 32, default="active-backup"),
+    _json("properties"),
+    _json("extra"),
+    _json("internal_info"),
+    _flag("standalone_ports_supported", True),
+    *_times(),
+)
+
+baremetal_ports = sa.Table(
+    "baremetal_ports",
+    metadata,
+    _uuid("id", primary_key=True),
+    _uuid("node_id", sa.ForeignKey("nodes.id"), nullable=False, index=True),
+    _uuid("portgroup_id", sa.ForeignKey("portgroups.id"), index=True),
+    sa.Column("name", sa.String(255), unique=True),
+    _text("address", 17, unique=True),
+    _json("local_link_connection"),
+    _flag("pxe_enabled", True),
+    sa.Column("physical_network", sa.String(64)),
+    _flag("is_smartnic"),
+    _json("extra"),
+    _json("internal_info"),
+    sa.Column("category", sa.String(80)),
+    sa.Column("description", sa.String(255)),
+    *_times(),
+)
