@@ -66,6 +66,15 @@ def _times() -> list[sa.Column[Any]]:
 
 # --- Networking ------------------------------------------------------------------------------------------------
 
+physical_networks = sa.Table(
+    "physical_networks",
+    metadata,
+    _text("name", 64, primary_key=True),
+    _json("tenant_vlans", list),  # [[first, last], …]: the range that tenant networks are given VLANs from
+    sa.Column("mtu", sa.Integer, nullable=False, default=1500),
+    sa.Column("position", sa.Integer, nullable=False, default=0),  # order of the site file; the first is the default
+)
+
 networks = sa.Table(
     "networks",
     metadata,
@@ -165,7 +174,7 @@ switches = sa.Table(
     _text("address"),
     sa.Column("port", sa.Integer),
     _text("username"),
-    _text("secret_ref"),  # where the secret is, never the secret: `env:NAME` or `file:PATH`
+    _text("secret_ref", 128),  # the name of the secret, never the secret itself
     _json("options"),
     _text("physical_network", 64),
     _text("rack", 64),
@@ -283,6 +292,7 @@ nodes = sa.Table(
     sa.Column("target_power_state", sa.String(32)),
     sa.Column("boot_device", sa.String(32)),
     _flag("boot_device_persistent"),
+    _flag("boot_device_due"),  # the BMC has not been told yet
     sa.Column("last_error", sa.Text),
     _flag("maintenance"),
     sa.Column("maintenance_reason", sa.Text),
