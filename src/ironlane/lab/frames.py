@@ -204,7 +204,7 @@ class IcmpEcho:
 
 @dataclass(frozen=True, slots=True)
 class Lldp:
-    """An LLDPDU (IEEE 802.1AB-2016, clause 8) with a MAC address as chassis id; `port` is an interface name, `ttl` s."""
+    """An LLDPDU (IEEE 802.1AB-2016, clause 8) chassis id a MAC address, port id an interface name, `ttl` s."""
 
     chassis: bytes
     port: str
