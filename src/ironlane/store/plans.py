@@ -1,0 +1,135 @@
+"""Plans as rows: written before a switch is touched, closed after the read-back, never deleted."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from ironlane.model.errors import NotFound
+from ironlane.model.fabric import SwitchId
+from ironlane.model.plan import Change, Plan
+from ironlane.store.attachments import config_from_json, config_to_json
+from ironlane.store.database import Tx
+from ironlane.store.tables import plans
+
+
+class Outcome(StrEnum):
+    """How far a plan came."""
+
+    SAVED = "saved"
+    """On record; whether the switch has seen it is not known."""
+    APPLIED = "applied"
+    """The switch accepted it; the read-back is still to come."""
+    VERIFIED = "verified"
+    """The read-back showed what the plan wanted."""
+    FAILED = "failed"
+    """The switch refused it, or the read-back showed something else; the reason says which."""
+
+
+UNFINISHED = (Outcome.SAVED, Outcome.APPLIED)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """One row: what was to be changed, the exact text sent for it, and what came of it."""
+
+    id: str
+    switch: SwitchId
+    generation: int
+    """The switch's generation that the plan brings about."""
+    plan: Plan
+    rendered: tuple[str, ...]
+    outcome: Outcome
+    reason: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+def save(tx: Tx, switch: SwitchId, generation: int, plan: Plan, rendered: Sequence[str]) -> str:
+    """Put a plan on record before it is applied; returns its id (a UUID)."""
+    plan_id = str(uuid.uuid4())
+    tx.execute(
+        sa.insert(plans).values(
+            id=plan_id,
+            switch_id=switch,
+            generation=generation,
+            changes=[_change_to_json(change) for change in plan.changes],
+            rendered=list(rendered),
+            outcome=Outcome.SAVED.value,
+            created_at=tx.now,
+        )
+    )
+    return plan_id
+
+
+def finish(tx: Tx, plan_id: str, outcome: Outcome | str, reason: str = "") -> None:
+    """Record how far a plan has come: applied, verified or failed (the last two close it).
+
+    Raises:
+        NotFound: there is no such plan.
+        ValueError: not an outcome.
+    """
+    outcome = Outcome(outcome)
+    values: dict[str, Any] = {"outcome": outcome.value, "reason": reason}
+    if outcome not in UNFINISHED:
+        values["finished_at"] = tx.now
+    if tx.execute(sa.update(plans).where(plans.c.id == plan_id).values(**values)).rowcount != 1:
+        raise NotFound("plan", plan_id)
+
+
+def unfinished(tx: Tx, switch: SwitchId) -> list[PlanRecord]:
+    """Plans of one switch whose effect was never read back (a conductor died, or is at work), oldest first."""
+    return [
+        _record(row)
+        for row in tx.all(
+            sa.select(plans)
+            .where(plans.c.switch_id == switch, plans.c.outcome.in_([o.value for o in UNFINISHED]))
+            .order_by(plans.c.created_at, plans.c.id)
+        )
+    ]
+
+
+def latest(tx: Tx, switch: str | None = None, limit: int = 100) -> list[PlanRecord]:
+    """The newest plans of one switch or of all, newest first, at most `limit`."""
+    query = sa.select(plans).order_by(plans.c.created_at.desc(), plans.c.id).limit(limit)
+    if switch is not None:
+        query = query.where(plans.c.switch_id == switch)
+    return [_record(row) for row in tx.all(query)]
+
+
+def _record(row: sa.Row[Any]) -> PlanRecord:
+    return PlanRecord(
+        id=row.id,
+        switch=SwitchId(row.switch_id),
+        generation=row.generation,
+        plan=Plan(SwitchId(row.switch_id), tuple(_change_from_json(change) for change in row.changes)),
+        rendered=tuple(row.rendered),
+        outcome=Outcome(row.outcome),
+        reason=row.reason,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _change_to_json(change: Change) -> dict[str, Any]:
+    return {
+        "port": change.port,
+        "before": config_to_json(change.before),
+        "after": config_to_json(change.after),
+        "network_ports": list(change.network_ports),
+    }
+
+
+def _change_from_json(value: dict[str, Any]) -> Change:
+    return Change(
+        port=value["port"],
+        before=config_from_json(value["before"]),
+        after=config_from_json(value["after"]),
+        network_ports=tuple(value["network_ports"]),
+    )
