@@ -96,7 +96,9 @@ def settle(tx: Tx, switch: SwitchId, judged: Collection[Attachment], observed: M
         if attachment.state is AttachmentState.WANTED:
             carried = carries(observed.get(attachment.port), attachment)
             if carried is not attachment.applied:
-                tx.execute(sa.update(attachments).where(attachments.c.id == attachment.id).values(applied=carried))
+                # It may have been told to leave since the loop looked; then this says nothing about it any more.
+                still = (attachments.c.id == attachment.id) & (attachments.c.state == AttachmentState.WANTED.value)
+                tx.execute(sa.update(attachments).where(still).values(applied=carried))
                 changed.add(attachment.network_port)
     if gone:
         tx.execute(sa.delete(attachments).where(attachments.c.id.in_([a.id for a in gone])))

@@ -1,0 +1,106 @@
+"""Runs one piece of work per id that is due: one at a time for each id, many ids at once.
+
+Ids become due by a hint (at once) or by their row's due time (found by a periodic look at the table, which also finds
+what a lost hint would have told). While an id is being worked on, further hints for it are gathered into one more run:
+that is the group commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+
+from ironlane.model.errors import IronlaneError
+
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """Args:
+    kind: what the ids name, for the log ("switch", "node").
+    work: does what is due for an id, and returns after how long to look again (None: only when something is due).
+    scan: the ids whose rows are due.
+    limit: how many ids are worked on at once.
+    interval: seconds between two looks at the table.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        work: Callable[[str], Awaitable[timedelta | None]],
+        scan: Callable[[], Awaitable[list[str]]],
+        *,
+        limit: int = 256,
+        interval: float = 1.0,
+    ) -> None:
+        self._kind = kind
+        self._work = work
+        self._scan = scan
+        self._slots = asyncio.Semaphore(limit)
+        self._interval = interval
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._scanner: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        self._scanner = asyncio.create_task(self._scan_loop(), name=f"{self._kind}-scan")
+
+    def poke(self, ident: str) -> None:
+        """The id is due now."""
+        if self._stopping:
+            return
+        timer = self._timers.pop(ident, None)
+        if timer is not None:
+            timer.cancel()
+        if ident in self._running:
+            self._again.add(ident)
+            return
+        task = asyncio.create_task(self._run(ident), name=f"{self._kind}-{ident}")
+        self._running[ident] = task
+
+    async def stop(self) -> None:
+        """Take no new work; what is under way is finished first, so that no device is left half-spoken-to."""
+        self._stopping = True
+        if self._scanner is not None:
+            self._scanner.cancel()
+            await asyncio.gather(self._scanner, return_exceptions=True)
+        for timer in self._timers.values():
+            timer.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    async def _scan_loop(self) -> None:
+        while True:
+            try:
+                for ident in await self._scan():
+                    if ident not in self._running:
+                        self.poke(ident)
+            except IronlaneError as error:
+                log.warning("cannot look for due work", kind=self._kind, error=error.message)
+            except Exception:
+                log.exception("looking for due work failed", kind=self._kind)
+            await asyncio.sleep(self._interval)
+
+    async def _run(self, ident: str) -> None:
+        delay: timedelta | None = None
+        try:
+            while True:
+                self._again.discard(ident)
+                async with self._slots:
+                    delay = await self._work(ident)
+                if ident not in self._again or self._stopping:
+                    break
+        except IronlaneError as error:
+            # Typically the database: nothing could be recorded, so the row is still due and the scan finds it again.
+            log.warning("work failed and is tried again", kind=self._kind, id=ident, error=error.message)
+        except Exception:
+            log.exception("work failed unexpectedly and is tried again", kind=self._kind, id=ident)
+        finally:
+            del self._running[ident]
+        if delay is not None and not self._stopping:
+            loop = asyncio.get_running_loop()
+            self._timers[ident] = loop.call_later(max(delay.total_seconds(), 0.0), self.poke, ident)
