@@ -1,0 +1,151 @@
+"""Nouns of the Baremetal API: node, baremetal port, portgroup.
+
+They mirror the rows of the store field by field; what a client may see of them, and since which API version, is said
+in `ironlane.api.baremetal`. JSON values (`driver_info`, `extra`, …) have the shape that the client gave them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NewType
+
+from ironlane.model.states import ProvisionState
+
+NodeId = NewType("NodeId", str)
+"""UUID of a node; also its ports' `binding:host_id` and its key on the hash ring."""
+
+BaremetalPortId = NewType("BaremetalPortId", str)
+"""UUID of a baremetal port, that is of one NIC of a node."""
+
+PortgroupId = NewType("PortgroupId", str)
+"""UUID of a portgroup."""
+
+TENANT_VIF = "tenant_vif_port_id"
+"""Key in `internal_info`: UUID of the tenant port that is attached to this NIC or portgroup."""
+
+VIF_ORDER = "tenant_vif_order"
+"""Key in `internal_info`: when the VIF was attached, counted per node; the first takes the best place."""
+
+VIF_PINNED = "tenant_vif_pinned"
+"""Key in `internal_info`: the client itself chose this NIC or portgroup for the VIF."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A bare-metal server. `generation` counts the wishes of clients; `step` is the loop's place in the state."""
+
+    id: NodeId
+    name: str | None = None
+    driver: str = ""
+    driver_info: Mapping[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    instance_info: Mapping[str, Any] = field(default_factory=dict)
+    interfaces: Mapping[str, str] = field(default_factory=dict)
+    traits: Sequence[str] = ()
+    instance_uuid: str | None = None
+    resource_class: str | None = None
+    conductor_group: str = ""
+    chassis_uuid: str | None = None
+    owner: str | None = None
+    lessee: str | None = None
+    description: str | None = None
+    provision_state: ProvisionState = ProvisionState.ENROLL
+    target_provision_state: ProvisionState | None = None
+    provision_updated_at: datetime | None = None
+    power_state: str | None = None
+    target_power_state: str | None = None
+    boot_device: str | None = None
+    boot_device_persistent: bool = False
+    boot_device_due: bool = False
+    """The BMC has not been told of `boot_device` yet."""
+    last_error: str | None = None
+    maintenance: bool = False
+    maintenance_reason: str | None = None
+    fault: str | None = None
+    protected: bool = False
+    protected_reason: str | None = None
+    retired: bool = False
+    retired_reason: str | None = None
+    automated_clean: bool = True
+    driver_internal_info: Mapping[str, Any] = field(default_factory=dict)
+    step: str | None = None
+    agent_token_hash: str | None = None
+    """SHA-256 in hex of the token that the present ramdisk was given; the token itself is never stored."""
+    agent_report: str | None = None
+    """`start`, `end` or `error`, as the ramdisk of the present boot said last."""
+    agent_message: str | None = None
+    agent_seen_at: datetime | None = None
+    generation: int = 1
+    due_at: datetime | None = None
+    attempts: int = 0
+    conductor: str | None = None
+    conductor_epoch: int | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: the name, else the UUID."""
+        return self.name or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class BaremetalPort:
+    """One NIC of a node. `address` is its MAC, `local_link_connection` the switch port that it is cabled to."""
+
+    id: BaremetalPortId
+    node_id: NodeId
+    address: str
+    portgroup_id: PortgroupId | None = None
+    name: str | None = None
+    local_link_connection: Mapping[str, Any] = field(default_factory=dict)
+    pxe_enabled: bool = True
+    physical_network: str | None = None
+    is_smartnic: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    internal_info: Mapping[str, Any] = field(default_factory=dict)
+    category: str | None = None
+    description: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def vif(self) -> str | None:
+        """UUID of the tenant port that is attached here, or None."""
+        value = self.internal_info.get(TENANT_VIF)
+        return str(value) if value else None
+
+
+@dataclass(frozen=True, slots=True)
+class Portgroup:
+    """NICs of a node that act as one link. `address` is its primary NIC's MAC; `mode` a Linux bonding mode."""
+
+    id: PortgroupId
+    node_id: NodeId
+    name: str | None = None
+    address: str | None = None
+    mode: str = "active-backup"
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    internal_info: Mapping[str, Any] = field(default_factory=dict)
+    standalone_ports_supported: bool = True
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def vif(self) -> str | None:
+        """UUID of the tenant port that is attached here, or None."""
+        value = self.internal_info.get(TENANT_VIF)
+        return str(value) if value else None
+
+    @property
+    def priority(self) -> int:
+        """`properties.priority`, 0 unless set: the higher, the earlier a tenant port is attached here."""
+        value = self.properties.get("priority", 0)
+        try:
+            return int(value)
+        except (TypeError, ValueError):
+            return 0

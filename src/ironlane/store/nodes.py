@@ -1,0 +1,283 @@
+"""Nodes as rows: what clients wish of them, and what their ramdisk reports."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from ironlane.model.errors import Conflict, Invalid, NotFound
+from ironlane.model.node import Node, NodeId
+from ironlane.model.states import ProvisionState, step_for
+from ironlane.store.database import Tx
+from ironlane.store.tables import baremetal_ports, nodes, portgroups
+
+WAITING = frozenset(
+    {ProvisionState.CLEANING, ProvisionState.CLEAN_WAIT, ProvisionState.DEPLOYING, ProvisionState.DEPLOY_WAIT}
+)
+"""States in which a ramdisk may run on the node: only then are lookup and heartbeat answered."""
+
+POWER_TARGETS: Mapping[str, str] = {
+    "power on": "power on",
+    "power off": "power off",
+    "rebooting": "rebooting",
+    "soft power off": "soft power off",
+    "soft rebooting": "soft rebooting",
+}
+"""`target` of a power change to what is stored in `target_power_state` until the loop has done it."""
+
+
+def create(tx: Tx, values: Mapping[str, Any]) -> Node:
+    """A new node in state `enroll`. `values` has columns of the table; `id` is made when it is absent.
+
+    Raises:
+        Conflict: the UUID, the name or the instance is another node's.
+    """
+    ident = values.get("id") or str(uuid.uuid4())
+    if tx.one(sa.select(nodes.c.id).where(nodes.c.id == ident)) is not None:
+        raise Conflict(f"A node with UUID {ident} already exists.", code="NodeAlreadyExists", field="uuid")
+    _refuse_taken(tx, ident, values)
+    tx.execute(sa.insert(nodes).values(created_at=tx.now, **_columns({**values, "id": ident})))
+    return by_id(tx, NodeId(ident))
+
+
+def get(tx: Tx, ident: str) -> Node:
+    """The node with this UUID or name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = _select(tx, sa.select(nodes).where(sa.or_(nodes.c.id == ident.lower(), nodes.c.name == ident)))
+    if not found:
+        raise NotFound("node", ident)
+    return next((node for node in found if node.id == ident.lower()), found[0])
+
+
+def by_id(tx: Tx, node_id: str) -> Node:
+    """The node with this UUID.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = tx.one(sa.select(nodes).where(nodes.c.id == node_id))
+    if row is None:
+        raise NotFound("node", node_id)
+    return _node(row)
+
+
+def find(tx: Tx, *where: sa.ColumnElement[bool], **equal: Any) -> list[Node]:
+    """All nodes that match, oldest first. `equal` compares columns: `find(tx, maintenance=True)`."""
+    conditions = [*where, *(nodes.c[name] == _plain(value) for name, value in equal.items())]
+    return _select(tx, sa.select(nodes).where(*conditions).order_by(nodes.c.created_at, nodes.c.id))
+
+
+def select(tx: Tx, statement: sa.Select[Any]) -> list[Node]:
+    """The nodes that a statement on the whole table selects, in its order."""
+    return _select(tx, statement)
+
+
+def update(tx: Tx, node_id: str, changes: Mapping[str, Any]) -> Node:
+    """Change columns of a node; a new `due_at` is hinted to the lifecycle loop.
+
+    Raises:
+        Conflict: the name or the instance is another node's.
+        NotFound: there is no such node.
+    """
+    _refuse_taken(tx, node_id, changes)
+    values = {"updated_at": tx.now, **_columns(changes)}
+    if tx.execute(sa.update(nodes).where(nodes.c.id == node_id).values(values)).rowcount == 0:
+        raise NotFound("node", node_id)
+    if changes.get("due_at") is not None:
+        tx.hint("node", node_id)
+    return by_id(tx, node_id)
+
+
+def delete(tx: Tx, node_id: str) -> None:
+    """Delete a node with its baremetal ports and portgroups. Whether it may go is the caller's to judge."""
+    tx.execute(sa.delete(baremetal_ports).where(baremetal_ports.c.node_id == node_id))
+    tx.execute(sa.delete(portgroups).where(portgroups.c.node_id == node_id))
+    if tx.execute(sa.delete(nodes).where(nodes.c.id == node_id)).rowcount == 0:
+        raise NotFound("node", node_id)
+
+
+def request_state(tx: Tx, node: Node, verb: str, changes: Mapping[str, Any] | None = None) -> Node:
+    """Apply a client's verb: the node's next state at once, the rest by the lifecycle loop.
+
+    `changes` are further columns written with it (`instance_info`, `driver_internal_info`).
+
+    Raises:
+        Invalid: unknown verb, or not possible in the node's state.
+    """
+    step = step_for(verb, node.provision_state, node=node.label)
+    return update(
+        tx,
+        node.id,
+        {
+            **(changes or {}),
+            "provision_state": step.state,
+            "target_provision_state": step.target,
+            "provision_updated_at": tx.now,
+            "step": None,
+            "attempts": 0,
+            "last_error": None,
+            "generation": node.generation + 1,
+            "due_at": tx.now,
+        },
+    )
+
+
+def request_power(tx: Tx, node: Node, target: str) -> Node:
+    """Wish for a power state: `power on`, `power off`, `rebooting`, `soft power off`, `soft rebooting`.
+
+    Raises:
+        Invalid: another target.
+    """
+    if target not in POWER_TARGETS:
+        raise Invalid(f"{target!r} is no power target; use one of {', '.join(POWER_TARGETS)}", field="target")
+    changes = {"target_power_state": POWER_TARGETS[target], "last_error": None, "due_at": tx.now}
+    return update(tx, node.id, {**changes, "generation": node.generation + 1})
+
+
+def request_boot_device(tx: Tx, node: Node, device: str, *, persistent: bool) -> Node:
+    """Wish for a boot device; the lifecycle loop tells the BMC."""
+    return update(
+        tx,
+        node.id,
+        {
+            "boot_device": device,
+            "boot_device_persistent": persistent,
+            "boot_device_due": True,
+            "generation": node.generation + 1,
+            "due_at": tx.now,
+        },
+    )
+
+
+def record_lookup(tx: Tx, addresses: Collection[str], node_uuid: str | None) -> tuple[Node, str | None]:
+    """The node that a ramdisk runs on, by its UUID or one of its NICs' MACs, and its token.
+
+    The token is made at the first lookup of a boot and told once; None when it was told before.
+
+    Raises:
+        NotFound: no node, more than one, or one that waits for no ramdisk. Who asks is not told which.
+    """
+    who = node_uuid or ", ".join(addresses) or "without addresses"
+    matched = _by_lookup(tx, addresses, node_uuid)
+    if len(matched) != 1 or matched[0].provision_state not in WAITING:
+        raise NotFound("node", who)
+    node = matched[0]
+    if node.agent_token_hash is not None:
+        return node, None
+    token = secrets.token_urlsafe(32)
+    return update(tx, node.id, {"agent_token_hash": token_hash(token)}), token
+
+
+def record_heartbeat(
+    tx: Tx,
+    node_id: str,
+    token: str | None,
+    *,
+    status: str | None = None,
+    message: str | None = None,
+    callback_url: str | None = None,
+    version: str | None = None,
+) -> Node:
+    """What the ramdisk on a node says of itself; the lifecycle loop looks at the node at once.
+
+    `status` is `start`, `end`, `error`, or None for a mere sign of life, which leaves the last report standing.
+
+    Raises:
+        Invalid: wrong token, or none was given to a ramdisk of this boot.
+        Conflict: the node waits for no ramdisk.
+    """
+    node = by_id(tx, node_id)
+    if not _token_valid(node, token):
+        raise Invalid("Invalid or missing agent token received.", code="InvalidParameterValue", field="agent_token")
+    if node.provision_state not in WAITING:
+        raise Conflict(
+            f"Node {node.label} is in state {node.provision_state.value!r} and waits for no ramdisk",
+            code="InvalidState",
+        )
+    agent = {"agent_url": callback_url, "agent_version": version}
+    told = {key: value for key, value in agent.items() if value is not None}
+    changes: dict[str, Any] = {
+        "agent_seen_at": tx.now,
+        "due_at": tx.now,
+        "driver_internal_info": {**node.driver_internal_info, **told, "agent_last_heartbeat": tx.now.isoformat()},
+    }
+    if status is not None:
+        changes |= {"agent_report": status, "agent_message": message}
+    return update(tx, node.id, changes)
+
+
+def token_hash(token: str) -> str:
+    """What is stored of an agent token: SHA-256 in hex."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _token_valid(node: Node, token: str | None) -> bool:
+    if node.agent_token_hash is None or token is None:
+        return False
+    return hmac.compare_digest(node.agent_token_hash, token_hash(token))
+
+
+def _by_lookup(tx: Tx, addresses: Collection[str], node_uuid: str | None) -> Sequence[Node]:
+    if node_uuid is not None:
+        return find(tx, id=node_uuid.lower())
+    owners = sa.select(baremetal_ports.c.node_id).where(baremetal_ports.c.address.in_(sorted(addresses)))
+    return find(tx, nodes.c.id.in_(owners))
+
+
+def _refuse_taken(tx: Tx, node_id: str, values: Mapping[str, Any]) -> None:
+    name, instance = values.get("name"), values.get("instance_uuid")
+    others = nodes.c.id != node_id
+    if name is not None and tx.one(sa.select(nodes.c.id).where(nodes.c.name == name, others)) is not None:
+        raise Conflict(f"A node with name {name} already exists.", code="DuplicateName", field="name")
+    if instance is None:
+        return
+    holder = tx.one(sa.select(nodes.c.id).where(nodes.c.instance_uuid == instance, others))
+    if holder is not None:
+        raise Conflict(
+            f"Instance {instance} is already associated with a node, it cannot be associated with this other node"
+            f" {node_id}",
+            code="InstanceAssociated",
+            field="instance_uuid",
+        )
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, StrEnum) else value
+
+
+def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as columns hold them: enums as text, frozen collections as JSON lists and objects."""
+    plain: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, tuple):
+            plain[name] = list(value)
+        elif isinstance(value, Mapping):
+            plain[name] = dict(value)
+        else:
+            plain[name] = _plain(value)
+    return plain
+
+
+def _select(tx: Tx, statement: sa.Select[Any]) -> list[Node]:
+    return [_node(row) for row in tx.all(statement)]
+
+
+def _node(row: sa.Row[Any]) -> Node:
+    target = row.target_provision_state
+    return Node(
+        **{
+            **row._mapping,
+            "provision_state": ProvisionState(row.provision_state),
+            "target_provision_state": ProvisionState(target) if target is not None else None,
+        }
+    )

@@ -1,0 +1,206 @@
+"""Tenant ports (VIFs) on nodes: attach, detach, and the moment when their switch ports join.
+
+A VIF is attached when a NIC or portgroup of the node names it in `internal_info.tenant_vif_port_id`; its network port
+is then bound to the node (`binding:host_id`). It is plugged when its binding profile names the switch ports as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from ironlane.model.attach import Place, binding_profile, choose, links_of, mac_of
+from ironlane.model.errors import Conflict, Invalid, NotFound
+from ironlane.model.node import TENANT_VIF, VIF_ORDER, VIF_PINNED, BaremetalPort, Node, Portgroup
+from ironlane.model.states import ProvisionState
+from ironlane.store import baremetal_ports, portgroups, ports
+from ironlane.store.database import Tx
+from ironlane.store.tables import networks
+from ironlane.store.tables import ports as port_rows
+
+VNIC_BAREMETAL = "baremetal"
+
+
+def attach(tx: Tx, node: Node, vif: str, *, port_uuid: str | None = None, portgroup_uuid: str | None = None) -> Place:
+    """Attach a VIF to the best free place of a node, or to the one asked for.
+
+    Its network port takes the place's MAC and is bound to the node: without links while the node is not active, with
+    them (plugged at once) when it is.
+
+    Raises:
+        Conflict: `VifAlreadyAttached`, `PortgroupPhysnetInconsistent`, the node is being deleted.
+        Invalid: `NoFreePhysicalPorts`; there is no such network port.
+    """
+    if node.provision_state is ProvisionState.DELETING:
+        raise Conflict(f"Node {node.label} is leaving its networks; attach VIF {vif} later", code="NodeLocked")
+    physical_networks = _physical_networks(tx, node, vif)
+    nics, groups = baremetal_ports.of_node(tx, node.id), portgroups.of_node(tx, node.id)
+    place = choose(vif, physical_networks, nics, groups, port_uuid=port_uuid, portgroup_uuid=portgroup_uuid)
+    info = {
+        **place.internal_info,
+        TENANT_VIF: vif,
+        VIF_ORDER: 1 + max((order for order, _, _ in _attached(tx, node.id)), default=0),
+    }
+    if port_uuid is not None or portgroup_uuid is not None:
+        info[VIF_PINNED] = True
+    _record(tx, place, info)
+    links = node.provision_state is ProvisionState.ACTIVE
+    _bind(tx, node, vif, place, nics, links=links)
+    return place
+
+
+def detach(tx: Tx, node: Node, vif: str) -> None:
+    """Take a VIF off a node: its switch ports leave, its network port is unbound and gets a MAC of its own.
+
+    Raises:
+        Invalid: `VifNotAttached`.
+    """
+    place = next((place for place in _places(tx, node.id) if place.vif == vif), None)
+    if place is None:
+        raise Invalid(f"VIF {vif} is not attached to node {node.label}", code="VifNotAttached")
+    _forget(tx, place)
+    _unbind(tx, vif, node)
+
+
+def detach_all(tx: Tx, node: Node) -> None:
+    """Take all VIFs off a node, as Ironic does at the end of an undeploy."""
+    for vif in listed(tx, node.id):
+        detach(tx, node, vif)
+
+
+def listed(tx: Tx, node_id: str) -> list[str]:
+    """The VIFs of a node in the order in which they were attached."""
+    return [vif for _, vif, _ in _attached(tx, node_id)]
+
+
+def plug(tx: Tx, node: Node) -> None:
+    """All VIFs of the node get the links of their places: their switch ports join. Doing it again changes nothing."""
+    nics = baremetal_ports.of_node(tx, node.id)
+    for _, vif, place in _attached(tx, node.id):
+        _bind(tx, node, vif, place, nics, links=True)
+
+
+def unplug(tx: Tx, node: Node) -> None:
+    """All VIFs of the node lose their links: their switch ports leave. They stay attached and bound to the node."""
+    for _, vif, _ in _attached(tx, node.id):
+        if _exists(tx, vif):
+            ports.update(tx, vif, {"profile": {}})
+
+
+def remap(tx: Tx, node: Node) -> None:
+    """Choose the places of a node's VIFs anew, in the order of attachment, as if all were attached now.
+
+    For a node whose portgroups or their priorities changed since; the VIFs that a client put somewhere by name stay.
+    Those that move are unplugged.
+
+    Raises:
+        Conflict, Invalid: as `attach`; nothing is changed then.
+    """
+    nics, groups = baremetal_ports.of_node(tx, node.id), portgroups.of_node(tx, node.id)
+    before = _attached(tx, node.id)
+    moving = [(order, vif, place) for order, vif, place in before if not place.internal_info.get(VIF_PINNED)]
+    for _, _, place in moving:
+        nics, groups = _with_info(nics, groups, place, _without_vif(place))
+    chosen: list[tuple[int, str, Place, Place]] = []
+    for order, vif, old in moving:
+        new = choose(vif, _physical_networks(tx, node, vif), nics, groups)
+        nics, groups = _with_info(nics, groups, new, {**new.internal_info, TENANT_VIF: vif, VIF_ORDER: order})
+        chosen.append((order, vif, old, new))
+    changed = [(order, vif, old, new) for order, vif, old, new in chosen if old.id != new.id]
+    # All leave before any joins: two VIFs of one network may be about to swap their MACs.
+    for _, vif, old, _ in changed:
+        _forget(tx, old)
+        _unbind(tx, vif, node)
+    for order, vif, _, new in changed:
+        _record(tx, new, {**_without_vif(new), TENANT_VIF: vif, VIF_ORDER: order})
+        _bind(tx, node, vif, new, nics, links=False)
+
+
+def _bind(tx: Tx, node: Node, vif: str, place: Place, nics: Sequence[BaremetalPort], *, links: bool) -> None:
+    """Give the network port the place's MAC (only while it is unbound: Neutron refuses it later), then bind it."""
+    port = ports.get(tx, vif)
+    mac = mac_of(place, nics)
+    if mac is not None and port.mac_address != mac:
+        if port.host_id:
+            ports.update(tx, vif, {"host_id": "", "profile": {}})
+        ports.update(tx, vif, {"mac_address": mac})
+    group = place if isinstance(place, Portgroup) else None
+    profile = binding_profile(links_of(place, nics), group) if links else {}
+    ports.update(tx, vif, {"vnic_type": VNIC_BAREMETAL, "host_id": node.id, "profile": profile})
+
+
+def _unbind(tx: Tx, vif: str, node: Node) -> None:
+    """As Ironic: unbind first, and only then a new MAC. A network port that is gone or not ours is let be."""
+    if not _exists(tx, vif) or ports.get(tx, vif).host_id not in {"", node.id}:
+        return
+    ports.update(tx, vif, {"host_id": "", "profile": {}})
+    ports.update(tx, vif, {"mac_address": None})
+
+
+def _physical_networks(tx: Tx, node: Node, vif: str) -> set[str]:
+    """The physical network of the VIF's network; empty when it has none.
+
+    Raises:
+        Invalid: there is no such network port.
+        Conflict: it is bound to another host.
+    """
+    row = tx.one(
+        sa.select(port_rows.c.host_id, networks.c.physical_network)
+        .join(networks, networks.c.id == port_rows.c.network_id)
+        .where(port_rows.c.id == vif)
+    )
+    if row is None:
+        raise Invalid(
+            f"VIF {vif} is not a port that the Networking API knows", code="InvalidParameterValue", field="id"
+        )
+    if row.host_id not in {"", node.id}:
+        raise Conflict(f"VIF {vif} is bound to host {row.host_id}; detach it there first", code="VifAlreadyAttached")
+    return {row.physical_network} if row.physical_network else set()
+
+
+def _exists(tx: Tx, vif: str) -> bool:
+    try:
+        ports.get(tx, vif)
+    except NotFound:
+        return False
+    return True
+
+
+def _places(tx: Tx, node_id: str) -> list[Place]:
+    return [*baremetal_ports.of_node(tx, node_id), *portgroups.of_node(tx, node_id)]
+
+
+def _attached(tx: Tx, node_id: str) -> list[tuple[int, str, Place]]:
+    """`(order, VIF, place)` of each VIF, in the order of attachment."""
+    held = [(_order(place), place.vif, place) for place in _places(tx, node_id) if place.vif is not None]
+    return sorted(((order, vif, place) for order, vif, place in held if vif), key=lambda item: item[:2])
+
+
+def _order(place: Place) -> int:
+    return int(place.internal_info.get(VIF_ORDER, 0))
+
+
+def _without_vif(place: Place) -> dict[str, Any]:
+    return {k: v for k, v in place.internal_info.items() if k not in {TENANT_VIF, VIF_ORDER, VIF_PINNED}}
+
+
+def _forget(tx: Tx, place: Place) -> None:
+    _record(tx, place, _without_vif(place))
+
+
+def _record(tx: Tx, place: Place, info: dict[str, Any]) -> None:
+    table = portgroups if isinstance(place, Portgroup) else baremetal_ports
+    table.update(tx, place.id, {"internal_info": info})
+
+
+def _with_info(
+    nics: Sequence[BaremetalPort], groups: Sequence[Portgroup], place: Place, info: dict[str, Any]
+) -> tuple[list[BaremetalPort], list[Portgroup]]:
+    """The same NICs and portgroups, with other `internal_info` at one place."""
+    return (
+        [replace(nic, internal_info=info) if nic.id == place.id else nic for nic in nics],
+        [replace(group, internal_info=info) if group.id == place.id else group for group in groups],
+    )
