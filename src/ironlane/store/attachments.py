@@ -49,6 +49,26 @@ def of_switch_port(tx: Tx, switch: SwitchId, port: str) -> list[Attachment]:
     return _select(tx, attachments.c.switch_id == switch, attachments.c.port_name == port)
 
 
+def find(
+    tx: Tx,
+    *,
+    switch: str | None = None,
+    host: str | None = None,
+    network: str | None = None,
+    network_port: str | None = None,
+    state: AttachmentState | None = None,
+) -> list[Attachment]:
+    """Attachments that match all filters given, oldest first."""
+    wanted: dict[sa.Column[Any], str | None] = {
+        attachments.c.switch_id: switch,
+        attachments.c.host_id: host,
+        attachments.c.network_id: network,
+        attachments.c.network_port_id: network_port,
+        attachments.c.state: state,
+    }
+    return _select(tx, *[column == value for column, value in wanted.items() if value is not None])
+
+
 def _select(tx: Tx, *where: sa.ColumnElement[bool]) -> list[Attachment]:
     rows = tx.all(sa.select(attachments).where(*where).order_by(attachments.c.created_at, attachments.c.id))
     return [_attachment(row) for row in rows]
