@@ -212,7 +212,8 @@ def transaction(plan: Plan, layout: Layout, bridge: str, dialect: Dialect) -> li
     targets = _targets(after, layout, dialect)
     touched = {layout.home[port].name for port in after} | (targets.keys() & layout.ports.keys())
     operations = _guards(bridge, [layout.ports[name] for name in sorted(touched)])
-    inserted, removed = [], []
+    inserted: list[list[str]] = []
+    removed: list[list[str]] = []
     for name in sorted(targets):
         target = targets[name]
         if name not in layout.ports:
@@ -223,7 +224,7 @@ def transaction(plan: Plan, layout: Layout, bridge: str, dialect: Dialect) -> li
         else:
             removed.append(uuid_of(layout.ports[name].uuid))
     if inserted or removed:
-        mutations = [["ports", "delete", to_set(removed)], ["ports", "insert", to_set(inserted)]]
+        mutations: list[list[object]] = [["ports", "delete", to_set(removed)], ["ports", "insert", to_set(inserted)]]
         operations.append(_mutate("Bridge", bridge, mutations))
     for port in sorted(after):
         operations.append(_update_interface(port, after[port], dialect))
@@ -241,7 +242,10 @@ def _targets(after: Mapping[str, PortConfig], layout: Layout, dialect: Dialect) 
     for name in {layout.home[port].name for port in after} | arriving.keys():
         present = layout.members(layout.ports[name]) if name in layout.ports else set[str]()
         staying = {port for port in present if destination.get(port, name) == name}
-        config = _common_config(name, arriving[name], staying - after.keys(), after, layout, dialect)
+        wanted = {port: after[port] for port in arriving[name]}
+        # Members that the plan does not change must not be changed on the way.
+        kept = {port: read_config(layout, port, dialect) for port in staying - after.keys()}
+        config = _common_config(name, wanted, kept)
         targets[name] = _Target(name, frozenset(staying | arriving[name]), config)
     return targets
 
@@ -255,33 +259,26 @@ def _destination(port: str, config: PortConfig, layout: Layout, dialect: Dialect
     return home.name if alone else port
 
 
-def _common_config(
-    name: str,
-    arriving: set[str],
-    others: set[str],
-    after: Mapping[str, PortConfig],
-    layout: Layout,
-    dialect: Dialect,
-) -> PortConfig | None:
+def _common_config(name: str, wanted: Mapping[str, PortConfig], kept: Mapping[str, PortConfig]) -> PortConfig | None:
     """What all members of a Port row shall carry; None if the plan says nothing about it.
 
-    `others` are members that the plan does not change: they must not be changed on the way.
+    Raises:
+        Permanent: they would not carry the same.
     """
-    wanted = {replace(after[port], description="") for port in arriving}
     if not wanted:
         return None
-    kept = {replace(read_config(layout, port, dialect), description="") for port in others}
-    if len(wanted | kept) > 1:
+    configs = {replace(config, description="") for config in (*wanted.values(), *kept.values())}
+    if len(configs) > 1:
         raise Permanent(
-            f"members of {name} would carry different things: {', '.join(sorted(arriving | others))};"
+            f"members of {name} would carry different things: {', '.join(sorted({*wanted, *kept}))};"
             " a LAG is configured as a whole"
         )
-    return wanted.pop()
+    return configs.pop()
 
 
 def _guards(bridge: str, ports: list[PortRow]) -> list[Operation]:
     """Conditions that hold the transaction to the rows as they were looked up (a `wait` that does not wait)."""
-    ours = ["ports", "includes", to_set(uuid_of(port.uuid) for port in ports)]
+    ours: list[object] = ["ports", "includes", to_set(uuid_of(port.uuid) for port in ports)]
     guards = [_wait("Bridge", [["name", "==", bridge], ours], {"name": bridge})]
     for port in ports:
         members = to_set(uuid_of(uuid) for uuid in sorted(port.interfaces))
