@@ -1,0 +1,171 @@
+"""The driver: OpenConfig over NETCONF, on the candidate datastore.
+
+The switch has to offer `:candidate`. Where it offers `:validate` and `:confirmed-commit`, they are used; `render` shows
+the operations for a switch that has both, and one that has not is sent the same without them.
+
+**A session that dies.** The commit is confirmed without <persist>: when the session ends between commit and confirm,
+the switch undoes the commit at once, or after `confirm_timeout` if it does not notice. What it shows in between would
+be undone behind our back; so a fresh session takes and frees the lock on the running datastore before anything else,
+which the switch denies while somebody's commit waits to be confirmed (RFC 6241 section 7.5).
+
+**LACP fallback** is a leaf of openconfig-lacp since 2.1.0 (September 2024). It is sent only where it is wished for; an
+older switch refuses it then, and says so.
+
+Options of `Access.options`: the fields of `names.Dialect`, and those of `ironlane.switches.netconf`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping
+
+from ironlane.model.errors import Permanent, Temporary
+from ironlane.model.fabric import PortConfig
+from ironlane.model.plan import Plan
+from ironlane.switches import netconf
+from ironlane.switches.base import Access, Capabilities
+from ironlane.switches.netconf import NetconfSession
+from ironlane.switches.openconfig import read, write
+from ironlane.switches.openconfig.names import Dialect
+
+_LOCK = write.operation("lock", "target", "candidate")
+_UNLOCK = write.operation("unlock", "target", "candidate")
+_LOCK_RUNNING = write.operation("lock", "target", "running")
+_UNLOCK_RUNNING = write.operation("unlock", "target", "running")
+_DISCARD = write.operation("discard-changes")
+_VALIDATE = write.operation("validate", "source", "candidate")
+_COMMIT = write.operation("commit")
+_OBSERVE = write.get_config()
+
+
+class OpenConfigDriver:
+    """`ironlane.switches.base.SwitchDriver` for OpenConfig over NETCONF.
+
+    Raises:
+        Invalid: an option is unknown or malformed.
+    """
+
+    capabilities = Capabilities(atomic_commit=True, confirmed_commit=True)
+
+    def __init__(self, access: Access) -> None:
+        own = {name: value for name, value in access.options.items() if name not in netconf.OPTIONS}
+        self._dialect = Dialect.from_options(own)
+        self._access = access
+        self._session: NetconfSession | None = None
+        self._members: Mapping[str, str] | None = None
+        """Port → aggregate interface as last known, of all ports; None when it has to be read first."""
+
+    async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
+        """See `SwitchDriver.observe`. One exchange, whatever the number of ports."""
+        return (await self._read(await self._connected(), ports)).ports
+
+    def render(self, plan: Plan) -> tuple[str, ...]:
+        """See `SwitchDriver.render`.
+
+        A LAG is deleted when its last member leaves. Who else is in it is not in the plan; it is taken from the last
+        `observe`, and without one (`apply` makes up for it) the ports of the plan are taken for all there are.
+        """
+        if not plan:
+            return ()
+        edit = write.edit_config(plan, self._members or {}, self._dialect)
+        commit = [_COMMIT]
+        if self._dialect.confirmed_commit:
+            commit = [write.confirmed_commit(self._dialect.confirm_timeout), _COMMIT]
+        return (_LOCK, _DISCARD, edit, _VALIDATE, *commit, _UNLOCK)
+
+    async def apply(self, plan: Plan) -> None:
+        """See `SwitchDriver.apply`. All or nothing: what fails is discarded, and the lock is freed."""
+        if not plan:
+            return
+        session = await self._connected()
+        if self._members is None:
+            await self._read(session, ())
+        edit = write.edit_config(plan, self._members or {}, self._dialect)
+        after = write.members_after(plan, self._members or {}, self._dialect)
+        self._members = None
+        await self._lock(session)
+        try:
+            await session.rpc(_DISCARD)
+            await session.rpc(edit)
+            if session.supports("validate", "1.0", "1.1"):
+                await session.rpc(_VALIDATE)
+            await self._commit(session)
+        except BaseException:
+            await self._clean_up(session)
+            raise
+        await self._unlock(session)
+        self._members = after
+
+    async def close(self) -> None:
+        """See `SwitchDriver.close`."""
+        session, self._session, self._members = self._session, None, None
+        if session is not None:
+            await session.close()
+
+    async def _read(self, session: NetconfSession, ports: Collection[str]) -> read.Observation:
+        seen = read.observation(await session.rpc(_OBSERVE), ports, self._dialect)
+        self._members = seen.members
+        return seen
+
+    async def _connected(self) -> NetconfSession:
+        if self._session is not None and self._session.is_open:
+            return self._session
+        await self.close()
+        session = await NetconfSession.open(self._access)
+        try:
+            if not session.supports("candidate", "1.0"):
+                raise Permanent(f"switch {self._access.switch}: NETCONF without a candidate datastore; enable it there")
+            if self._confirms(session):
+                await self._await_no_pending_commit(session)
+        except BaseException:
+            session.abort()
+            raise
+        self._session = session
+        return session
+
+    async def _await_no_pending_commit(self, session: NetconfSession) -> None:
+        errors = (await session.call(_LOCK_RUNNING)).errors
+        if not errors:
+            await session.rpc(_UNLOCK_RUNNING)
+        elif all(error.tag == "lock-denied" for error in errors):
+            raise Temporary(
+                f"switch {self._access.switch}: running configuration is locked, or a commit waits to be confirmed:"
+                f" {errors[0]}"
+            )
+
+    async def _lock(self, session: NetconfSession) -> None:
+        """Lock the candidate. Leftovers without a lock deny it in the name of session "0"; they are discarded."""
+        errors = (await session.call(_LOCK)).errors
+        if errors and errors[0].tag == "lock-denied" and errors[0].session == "0":
+            await session.rpc(_DISCARD)
+            errors = (await session.call(_LOCK)).errors
+        if errors:
+            raise session.refusal(errors)
+
+    async def _commit(self, session: NetconfSession) -> None:
+        if not self._confirms(session):
+            await session.rpc(_COMMIT)
+            return
+        await session.rpc(write.confirmed_commit(self._dialect.confirm_timeout))
+        try:
+            await session.rpc(_COMMIT)
+        except BaseException:
+            session.abort()  # whatever was wrong with it: the switch shall undo the commit now
+            raise
+
+    async def _clean_up(self, session: NetconfSession) -> None:
+        if session.is_open:
+            with contextlib.suppress(Temporary, Permanent):
+                await session.rpc(_DISCARD)
+            await self._unlock(session)
+
+    async def _unlock(self, session: NetconfSession) -> None:
+        """Free the lock. If the switch will not, the end of the session does it (RFC 6241 section 7.5)."""
+        try:
+            if session.is_open:
+                await session.rpc(_UNLOCK)
+        except (Temporary, Permanent):
+            session.abort()
+
+    def _confirms(self, session: NetconfSession) -> bool:
+        return self._dialect.confirmed_commit and session.supports("confirmed-commit", "1.0", "1.1")
