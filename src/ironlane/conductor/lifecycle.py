@@ -1,0 +1,193 @@
+"""The lifecycle loop, per node: claim it, run its state's handler, record what follows.
+
+All waiting is on rows and events; nothing sleeps. The handlers and the state table are in `handlers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from ironlane.conductor.handlers import (
+    HANDLERS,
+    Done,
+    Failed,
+    LifecycleSettings,
+    Result,
+    Retry,
+    Wait,
+    Work,
+    power_driver,
+)
+from ironlane.conductor.ring import Ring
+from ironlane.model.errors import IronlaneError, NotFound, Temporary
+from ironlane.model.node import Node
+from ironlane.model.states import FAILURE, WORKING, ProvisionState
+from ironlane.power.base import BootDevice, PowerDriver, PowerState
+from ironlane.store import leases
+from ironlane.store import nodes as node_rows
+from ironlane.store.database import Store, Tx
+from ironlane.store.leases import Lease
+from ironlane.store.tables import nodes
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = timedelta(0)
+WAITING_FOR = "waiting_for"
+"""Key in `driver_internal_info`: what the node waits for, in a sentence for the operator."""
+
+
+class LifecycleLoop:
+    """Takes every node that this conductor owns through its life.
+
+    Args:
+        store: the database.
+        lease: gives the lease to act under; raises Temporary when there is none.
+        ring: gives the ring of live conductors.
+        power: power drivers by the name that nodes use.
+        settings: this conductor's networks and patience.
+        ttl: how long a lease lives without heartbeat.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        lease: Callable[[], Lease],
+        ring: Callable[[], Ring],
+        power: Mapping[str, PowerDriver],
+        settings: LifecycleSettings,
+        ttl: timedelta,
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._ring = ring
+        self._power = power
+        self._settings = settings
+        self._ttl = ttl
+
+    async def advance(self, ident: str) -> timedelta | None:
+        """Do what is due for one node. Returns after how long to look again, None when there is nothing to wait for."""
+        lease = self._lease()
+        node = await self._store.write(lambda tx: self._claim(tx, ident, lease))
+        if node is None:
+            return None
+        try:
+            work = Work(node, power_driver(self._power, node), self._store, self._settings)
+            result = await self._out_of_band(work) or await self._handle(work)
+        except Temporary as error:
+            result = Retry(error)
+        except IronlaneError as error:
+            result = Failed(error.message)
+        return await self._store.write(lambda tx: self._record(tx, node, result, lease))
+
+    def _claim(self, tx: Tx, ident: str, lease: Lease) -> Node | None:
+        try:
+            node = node_rows.by_id(tx, ident)
+        except NotFound:  # deleted, or a host that is no node of ours
+            return None
+        owner = self._ring().node_owner(node.id, node.conductor_group, node.driver)
+        if owner != lease.hostname or not leases.claim(tx, nodes, node.id, lease, self._ttl):
+            return None
+        return node
+
+    async def _out_of_band(self, work: Work) -> Result | None:
+        """Power and boot device that a client asked for; None when nothing is. While the loop itself works on the
+        node they wait, because it needs the power for its own ends."""
+        node = work.node
+        if node.provision_state in WORKING:
+            return None
+        if node.boot_device_due and node.boot_device:
+            await work.power.set_boot_device(
+                node.driver_info, BootDevice(node.boot_device), persistent=node.boot_device_persistent
+            )
+            return Done(step=node.step, changes={"boot_device_due": False})
+        if node.target_power_state is None:
+            return None
+        if "reboot" in node.target_power_state:
+            await work.power.reboot(node.driver_info)
+        else:
+            on = node.target_power_state.endswith("on")
+            await work.power.set_power(node.driver_info, PowerState.ON if on else PowerState.OFF)
+        state = await work.power.get_power(node.driver_info)
+        return Done(step=node.step, changes={"power_state": state.value, "target_power_state": None})
+
+    async def _handle(self, work: Work) -> Result:
+        handler = HANDLERS.get(work.node.provision_state)
+        return Done() if handler is None else await handler(work)
+
+    def _record(self, tx: Tx, node: Node, result: Result, lease: Lease) -> timedelta | None:
+        if not leases.holds(tx, nodes, node.id, lease):
+            raise Temporary(f"node {node.label} belongs to another conductor now")
+        current = tx.one(sa.select(nodes.c.generation).where(nodes.c.id == node.id))
+        if current is None:
+            return None
+        if current.generation != node.generation:
+            return AT_ONCE  # a client has asked for something else meanwhile; what came out is of no more use
+        changes, delay = self._outcome(node, result)
+        changes["due_at"] = None if delay is None else tx.now + delay
+        if changes.get("provision_state", node.provision_state) != node.provision_state:
+            changes["provision_updated_at"] = tx.now
+            log.info(
+                "node changed state", node=node.label, before=node.provision_state, after=changes["provision_state"]
+            )
+        node_rows.update(tx, node.id, changes)
+        tx.hints.clear()  # our own due time is in the return value
+        return delay
+
+    def _outcome(self, node: Node, result: Result) -> tuple[dict[str, Any], timedelta | None]:
+        """Columns to write, and after how long to look again."""
+        if isinstance(result, Done):
+            return self._done(node, result)
+        if isinstance(result, Wait):
+            return {"attempts": 0, "driver_internal_info": _waiting(node, result.reason)}, result.delay
+        if isinstance(result, Retry) and node.attempts + 1 < self._settings.attempts:
+            delay = min(self._settings.first_retry * (1 << min(node.attempts, 16)), self._settings.last_retry)
+            log.warning("node step failed", node=node.label, error=result.error.message, attempts=node.attempts + 1)
+            return {"attempts": node.attempts + 1, "last_error": result.error.message}, delay
+        reason = result.error.message if isinstance(result, Retry) else result.reason
+        return self._failed(node, reason)
+
+    def _done(self, node: Node, result: Done) -> tuple[dict[str, Any], timedelta | None]:
+        changes: dict[str, Any] = {
+            **result.changes,
+            "step": result.step,
+            "attempts": 0,
+            "driver_internal_info": _waiting(node, None),
+        }
+        state = result.state or node.provision_state
+        if result.state is not None:
+            changes["provision_state"] = state
+            changes["last_error"] = None
+            if state not in WORKING:
+                changes["target_provision_state"] = None
+        again = state in WORKING or "boot_device_due" in result.changes or "target_power_state" in result.changes
+        return changes, AT_ONCE if again else None
+
+    def _failed(self, node: Node, reason: str) -> tuple[dict[str, Any], timedelta | None]:
+        log.error("node failed", node=node.label, state=node.provision_state, reason=reason)
+        changes: dict[str, Any] = {
+            "last_error": reason,
+            "attempts": 0,
+            "step": None,
+            "target_power_state": None,
+            "boot_device_due": False,
+            "driver_internal_info": _waiting(node, None),
+        }
+        if node.provision_state not in WORKING:
+            return changes, None
+        state = FAILURE[node.provision_state]
+        changes |= {"provision_state": state, "target_provision_state": node.target_provision_state}
+        if state is ProvisionState.CLEAN_FAILED:
+            # As Ironic: a server that was not wiped is kept from everybody until an operator has looked at it.
+            changes |= {"maintenance": True, "maintenance_reason": reason, "fault": "clean failure"}
+        return changes, AT_ONCE
+
+
+def _waiting(node: Node, reason: str | None) -> dict[str, Any]:
+    info = {k: v for k, v in node.driver_internal_info.items() if k != WAITING_FOR}
+    return info if reason is None else {**info, WAITING_FOR: reason}
