@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
@@ -25,7 +26,7 @@ class InstalledOs:
     """A running operating system: a link for each NIC or bond, with an IPv4 endpoint on each.
 
     `addresses` are static ones by link name; the other links ask by DHCP (if `dhcp`) until they get a lease.
-    `received` are the frames that came up a link, with its name: for its MAC address, broadcast or multicast.
+    `received` are the latest frames that came up a link, with its name: for its MAC address, broadcast or multicast.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class InstalledOs:
     ) -> None:
         self.links: dict[str, Link] = {}
         self.endpoints: dict[str, Ipv4Endpoint] = {}
-        self.received: list[tuple[str, bytes]] = []
+        self.received: deque[tuple[str, bytes]] = deque(maxlen=10_000)
         self._nics = nics
         self._dhcp = dhcp
         self._timings = timings

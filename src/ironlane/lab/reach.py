@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 
 from ironlane.lab.forwarding import PortForwarding
 from ironlane.lab.frames import BROADCAST, ETHERTYPE_PROBE, ETHERTYPE_VLAN, Ethernet
@@ -16,6 +18,9 @@ from ironlane.lab.wire import Interface
 
 _VLAN_TAG = ETHERTYPE_VLAN.to_bytes(2, "big")
 _PROBE = ETHERTYPE_PROBE.to_bytes(2, "big")
+_serial = count(1)
+
+Tap = Callable[[Interface, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +46,20 @@ class _Probes:
 
     def __init__(self) -> None:
         self.heard: Counter[str] = Counter()
-        self._marker = 0
+        self.marker = b""
 
     def send(self, mac: bytes, send: Callable[[bytes], None]) -> frozenset[str]:
         """Broadcast one probe; answers the names of the NICs that it arrived at."""
         self.heard.clear()
-        self._marker += 1
+        self.marker = b"ironlane reach" + next(_serial).to_bytes(8, "big")
         send(Ethernet(BROADCAST, mac, ETHERTYPE_PROBE, self.marker.ljust(46, b"\0")).pack())
         return frozenset(self.heard)
-
-    @property
-    def marker(self) -> bytes:
-        return b"ironlane reach" + self._marker.to_bytes(8, "big")
 
     def tap(self, interface: Interface, frame: bytes) -> None:
         if frame[12:14] == _PROBE and frame[14:].startswith(self.marker):
             self.heard[interface.name] += 1
 
-    def tap_tagged(self, host: ServicesHost) -> Callable[[Interface, bytes], None]:
+    def tap_tagged(self, host: ServicesHost) -> Tap:
         def tap(_interface: Interface, frame: bytes) -> None:
             if frame[12:14] == _VLAN_TAG and frame[16:18] == _PROBE and frame[18:].startswith(self.marker):
                 vlan = int.from_bytes(frame[14:16], "big") & 0xFFF
@@ -87,7 +88,7 @@ def measure_reach(servers: Iterable[VirtualServer], services: Iterable[ServicesH
         for host in services:
             for vlan in host.vlans:
                 name = f"{host.name}.{vlan}"
-                nics[name] = probes.send(host.mac, lambda frame, host=host, vlan=vlan: host.send(frame, vlan))
+                nics[name] = probes.send(host.mac, partial(host.send, vlan=vlan))
                 endpoints[name] = set(nics[name])
                 duplicates += _duplicates(name, servers, probes)
         for server in servers:
@@ -104,7 +105,7 @@ def measure_reach(servers: Iterable[VirtualServer], services: Iterable[ServicesH
 @contextmanager
 def _listening(servers: tuple[VirtualServer, ...], services: tuple[ServicesHost, ...]) -> Iterator[_Probes]:
     probes = _Probes()
-    taps = [(nic.taps, probes.tap) for server in servers for nic in server.nics.values()]
+    taps: list[tuple[list[Tap], Tap]] = [(nic.taps, probes.tap) for server in servers for nic in server.nics.values()]
     taps += [(host.taps, probes.tap_tagged(host)) for host in services]
     for where, tap in taps:
         where.append(tap)
