@@ -36,6 +36,7 @@ _RESETS = ("On", "ForceOn", "ForceOff", "GracefulShutdown", "ForceRestart", "Gra
 _TARGETS = {"Pxe": "pxe", "Hdd": "disk"}
 _ENABLED = ("Once", "Continuous", "Disabled")
 _MODES = ("UEFI", "Legacy")
+_CREDENTIALS = web.RequestKey("credentials", tuple[str, str])
 
 
 @dataclass
@@ -161,7 +162,7 @@ class RedfishBmcs:
             if system is not None:
                 await self._misbehave(request, system)
             if (request.method, request.path) not in _OPEN_TO_ALL:
-                request["credentials"] = self._credentials(request)
+                request[_CREDENTIALS] = self._credentials(request)
             response = await handler(request)
         except _Problem as problem:
             response = problem.response()
@@ -207,7 +208,7 @@ class RedfishBmcs:
         system = self.systems.get(ident)
         if system is None:
             raise _missing("ComputerSystem", ident)
-        if not system.opens_for(*request["credentials"]):
+        if not system.opens_for(*request[_CREDENTIALS]):
             raise _Problem(403, "InsufficientPrivilege", "The account has no privileges for this system.")
         return system
 
@@ -282,12 +283,12 @@ class RedfishBmcs:
         return session
 
     def _owns(self, request: web.Request, session: _Session) -> bool:
-        return bool((session.username, session.password) == request["credentials"])
+        return (session.username, session.password) == request[_CREDENTIALS]
 
     # --- systems
 
     async def _list_systems(self, request: web.Request) -> web.Response:
-        visible = [system.path for system in self.systems.values() if system.opens_for(*request["credentials"])]
+        visible = [system.path for system in self.systems.values() if system.opens_for(*request[_CREDENTIALS])]
         return _collection(_SYSTEMS, "ComputerSystemCollection", "Systems", visible)
 
     async def _show_system(self, request: web.Request) -> web.Response:

@@ -101,9 +101,13 @@ def host(driver_info: Mapping[str, Any], key: str) -> str:
 
 
 def is_host(value: str) -> bool:
+    """Whether `value` is an IP address (with a zone, such as fe80::1%eth0, if link-local) or a host name."""
+    address, percent, zone = value.partition("%")
+    if percent and not _HOST_LABEL.fullmatch(zone):
+        return False
     try:
-        ipaddress.ip_address(value)
+        ipaddress.ip_address(address)
     except ValueError:
-        labels = value.removesuffix(".").split(".")
-        return len(value) <= 253 and all(_HOST_LABEL.fullmatch(label) for label in labels)
+        labels = address.removesuffix(".").split(".")
+        return not percent and len(value) <= 253 and all(_HOST_LABEL.fullmatch(label) for label in labels)
     return True
