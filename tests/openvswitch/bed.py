@@ -46,7 +46,8 @@ def why_not(*, namespaces: bool = True) -> str | None:
     needed = (*PROGRAMS, "ip", "ethtool", "ping", "sysctl") if namespaces else PROGRAMS
     missing = missing_programs(needed)
     if missing:
-        return f"missing programs: {', '.join(missing)} (apt-get install openvswitch-switch iproute2 ethtool iputils-ping procps)"
+        packages = "openvswitch-switch iproute2 ethtool iputils-ping procps"
+        return f"missing programs: {', '.join(missing)} (apt-get install {packages})"
     if namespaces and os.geteuid() != 0:
         return "network namespaces need root"
     return None
@@ -181,7 +182,7 @@ class Server:
 
     async def ping(self, address: str, *, tries: int = 3, timeout: float = 0.4) -> bool:
         """Whether an address answers at least once; `timeout` in seconds per try."""
-        target = str(ipaddress.ip_address(address.split("/")[0]))
+        target = str(ipaddress.ip_address(address.split("/", maxsplit=1)[0]))
         for _ in range(tries):
             out = await self.exec("ping", "-n", "-c", "1", "-W", f"{timeout}", target, check=False)
             if " 0% packet loss" in out:

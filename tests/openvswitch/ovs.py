@@ -84,7 +84,7 @@ class OpenVSwitch:
         if not database.exists():
             await run("ovsdb-tool", "create", str(database), str(SCHEMA))
         self.start_server()
-        await self._wait_for(self.socket)
+        await self.wait_for_server()
         await self.vsctl("init", wait=False)
         await self.start_vswitchd()
 
@@ -96,6 +96,10 @@ class OpenVSwitch:
             f"--remote=punix:{self.socket}",
             f"--unixctl={self.directory / 'ovsdb.ctl'}",
         )
+
+    async def wait_for_server(self) -> None:
+        """Return when the database server listens."""
+        await self._wait_for(self.socket)
 
     async def start_vswitchd(self) -> None:
         """Start vswitchd (again), and return when it has applied what the database says."""
@@ -158,7 +162,7 @@ class OpenVSwitch:
 
     async def _wait_for(self, path: Path, *, timeout: float = 10.0) -> None:
         until = time.monotonic() + timeout
-        while not path.exists():
+        while not await asyncio.to_thread(path.exists):
             if time.monotonic() > until:
                 raise CommandFailed(f"{path} did not appear within {timeout} s; see the logs beside it")
             await asyncio.sleep(0.01)

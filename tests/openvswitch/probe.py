@@ -87,9 +87,7 @@ class Probe:
     def reached(self, sender: str, receiver: str, *, since: float = 0.0, until: float = float("inf")) -> list[Arrival]:
         """The probes of one server that another one received, by the time they were sent."""
         return [
-            a
-            for a in list(self.arrivals)
-            if a.sender == sender and a.receiver == receiver and since <= a.sent <= until
+            a for a in list(self.arrivals) if a.sender == sender and a.receiver == receiver and since <= a.sent <= until
         ]
 
     async def wait_for(self, sender: str, receiver: str, *, since: float | None = None, timeout: float = 5.0) -> bool:

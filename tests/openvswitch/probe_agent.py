@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 
 ETHERTYPE = 0x88B5
 """IEEE 802 local experimental ethertype 1."""
@@ -113,10 +114,8 @@ def main() -> None:
         if due <= time.monotonic() and end == float("inf"):
             for index, raw in enumerate(nics):
                 for tag in tags:
-                    try:
+                    with suppress(OSError):  # the NIC may be down: a cut cable
                         raw.send(build(macs[index], index, tag, time.monotonic_ns()))
-                    except OSError:
-                        pass  # the NIC is down: a cut cable
             due = max(due + order["interval"], time.monotonic())
         elif end < float("inf"):
             due = end

@@ -227,7 +227,9 @@ class Session:
             await self.close()
             raise Temporary(f"{self.endpoint}: {error}") from error
         finally:
-            self._pending.pop(ident, None)
+            unread = self._pending.pop(ident, None)
+            if unread is not None and unread.done() and not unread.cancelled():
+                unread.exception()  # the write failed first, and told the same
 
     async def _connected(self) -> asyncio.StreamWriter:
         async with self._connecting:
