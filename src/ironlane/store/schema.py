@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -31,4 +30,3 @@ async def migrate(store: Store) -> None:
         _upgrade(tx.connection)
 
     await store.write(work)
-    await asyncio.sleep(0)

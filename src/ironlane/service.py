@@ -1,0 +1,195 @@
+"""One process: the three APIs and a conductor on one database. `ironlane serve` runs it; the demo and the tests too.
+
+This is the wiring: the only module that knows all floors. It makes the parts, hands each what it needs, and starts and
+stops them in order.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+
+from ironlane.api.baremetal import app as baremetal
+from ironlane.api.fabric import app as fabric
+from ironlane.api.networking import app as networking
+from ironlane.conductor.fabric import FabricLoop, FabricSettings, driver_factory
+from ironlane.conductor.handlers import LifecycleSettings
+from ironlane.conductor.lifecycle import LifecycleLoop
+from ironlane.conductor.members import Members
+from ironlane.conductor.worker import Worker
+from ironlane.model.errors import IronlaneError, Permanent
+from ironlane.power.base import PowerDriver
+from ironlane.power.drivers import DRIVERS
+from ironlane.settings import Settings
+from ironlane.store import leases
+from ironlane.store.database import Hint, Store, Tx, open_store
+from ironlane.store.leases import Membership
+from ironlane.store.schema import migrate
+from ironlane.store.tables import nodes, switches
+from ironlane.switches.kinds import KINDS
+
+log = structlog.get_logger(__name__)
+
+
+class Service:
+    """The parts of one process, started together and stopped together."""
+
+    def __init__(self, settings: Settings) -> None:
+        _require_loopback(settings.host)
+        self._settings = settings
+        self.store: Store = open_store(settings.database_url)
+        self.power: Mapping[str, PowerDriver] = {name: make() for name, make in DRIVERS.items()}
+        self.members = Members(self.store, _membership(settings, self.power), ttl=settings.ttl)
+        self.fabric = FabricLoop(
+            self.store,
+            lambda: self.members.lease,
+            driver_factory(KINDS),
+            settings.read_secret,
+            FabricSettings(
+                lease_ttl=settings.ttl,
+                timeout=settings.switch_timeout,
+                trust=timedelta(seconds=settings.switch_trust),
+            ),
+        )
+        self.lifecycle = LifecycleLoop(
+            self.store,
+            lease=lambda: self.members.lease,
+            ring=lambda: self.members.ring,
+            power=self.power,
+            settings=LifecycleSettings(
+                cleaning_network=settings.cleaning_network,
+                provisioning_network=settings.provisioning_network,
+                report_timeout=timedelta(seconds=settings.report_timeout),
+                boot=settings.boot,
+            ),
+            ttl=settings.ttl,
+        )
+        self._workers = {
+            "switch": Worker(
+                "switch",
+                self.fabric.converge,
+                lambda: self.store.read(lambda tx: leases.due(tx, switches)),
+                interval=settings.scan_interval,
+            ),
+            "node": Worker(
+                "node",
+                self.lifecycle.advance,
+                lambda: self.store.read(lambda tx: leases.due(tx, nodes)),
+                interval=settings.scan_interval,
+            ),
+        }
+        self.app = Starlette(
+            routes=[
+                Route("/healthz", self._health),
+                Mount("/networking", networking.create(self.store)),
+                Mount("/baremetal", baremetal.create(self.store)),
+                Mount("/fabric", fabric.create(self.store)),
+            ]
+        )
+
+    async def start(self) -> None:
+        """Bring the schema up to date, join, and start the loops: what was under way in the rows goes on."""
+        await migrate(self.store)
+        await self.members.start()
+        self.store.listen(self._hinted)
+        for worker in self._workers.values():
+            worker.start()
+
+    async def stop(self) -> None:
+        """Stop the loops after the work in hand, give up the lease, and close everything."""
+        for worker in self._workers.values():
+            await worker.stop()
+        await self.fabric.close()
+        for driver in self.power.values():
+            await driver.close()
+        await self.members.stop()
+        await self.store.close()
+
+    def _hinted(self, hint: Hint) -> None:
+        self._workers[hint.kind].poke(hint.id)
+
+    async def _health(self, _request: Request) -> JSONResponse:
+        """200 when the database answers and the conductor holds its lease, with the switches counted by state."""
+        try:
+            states = await self.store.read(_switch_states)
+            lease = self.members.lease
+        except IronlaneError as error:
+            return JSONResponse({"status": "failing", "reason": error.message}, 503)
+        return JSONResponse({"status": "ok", "conductor": lease.hostname, "epoch": lease.epoch, "switches": states})
+
+
+def _switch_states(tx: Tx) -> dict[str, int]:
+    rows = tx.all(sa.select(switches.c.state, sa.func.count()).group_by(switches.c.state))
+    return {state: count for state, count in rows}
+
+
+def _membership(settings: Settings, power: Mapping[str, PowerDriver]) -> Membership:
+    drivers: list[dict[str, Any]] = [
+        {"name": name, "required": sorted(driver.required), "properties": dict(driver.properties)}
+        for name, driver in power.items()
+    ]
+    return Membership(
+        hostname=settings.hostname,
+        drivers=drivers,
+        conductor_group=settings.conductor_group,
+        cleaning_network=settings.cleaning_network,
+        provisioning_network=settings.provisioning_network,
+    )
+
+
+def _require_loopback(host: str) -> None:
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise Permanent(f"will not listen on {host}: there is no authentication, so only loopback is safe")
+
+
+class Server:
+    """A `Service` behind its TCP port."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.service = Service(settings)
+        self._uvicorn = uvicorn.Server(
+            uvicorn.Config(
+                self.service.app,
+                host=settings.host,
+                port=settings.port,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=5,
+            )
+        )
+
+    @property
+    def url(self) -> str:
+        """Where it listens, once it does."""
+        host, port = self._uvicorn.servers[0].sockets[0].getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    @property
+    def listening(self) -> bool:
+        return self._uvicorn.started
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, or until `stop`."""
+        await self.service.start()
+        try:
+            await self._uvicorn.serve()
+        finally:
+            await self.service.stop()
+
+    def stop(self) -> None:
+        self._uvicorn.should_exit = True
