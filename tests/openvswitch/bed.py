@@ -1,9 +1,9 @@
 """The test bed: real Open vSwitch bridges as top-of-rack switches, network namespaces as servers.
 
 Every switch is an Open vSwitch of its own in a namespace of its own, so port names repeat from switch to switch as on
-real hardware. A server is a namespace with NICs `eth0`, `eth1`, … cabled (veth) to switch ports. Because this kernel
-may lack the bonding module, a server's bond is a small Open vSwitch inside the server, with a bond of its NICs and a
-veth pair whose far end, `bond0`, has the address.
+real hardware. A server is a namespace with NICs `eth0`, `eth1`, … cabled (veth) to switch ports. Because the kernel
+may lack bonding and 802.1Q, a server's bond (or trunk) is a small Open vSwitch inside the server, with a bond of its
+NICs and a veth pair whose far end, `bond0`, has the address.
 
 The bed knows nothing about how the switches get configured. Use it as an asynchronous context manager::
 
@@ -25,7 +25,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,7 +91,7 @@ class Server:
     links: list[tuple[Switch, str]]
     macs: list[str]
     directory: Path
-    _bond: OpenVSwitch | None = None
+    _inside: OpenVSwitch | None = None
 
     @property
     def nics(self) -> list[str]:
@@ -99,7 +99,7 @@ class Server:
 
     @property
     def pids(self) -> list[int]:
-        return self._bond.pids if self._bond else []
+        return self._inside.pids if self._inside else []
 
     async def exec(self, *argv: str, check: bool = True) -> str:
         """Run a command inside the server."""
@@ -110,63 +110,68 @@ class Server:
         await self.no_network()
         await self.exec("ip", "address", "add", address, "dev", nic)
 
-    async def use_vlan(self, address: str, vlan: int, nic: str = "eth0") -> None:
-        """Give a tagged VLAN interface on one NIC (`eth0.<vlan>`) the address, besides what the NIC has."""
-        name = f"{nic}.{vlan}"
-        await self.exec("ip", "link", "add", "link", nic, "name", name, "type", "vlan", "id", str(vlan))
-        await self.exec("ip", "link", "set", name, "up")
-        await self.exec("ethtool", "-K", name, "tx", "off", check=False)
-        await self.exec("ip", "address", "add", address, "dev", name)
+    async def use_trunk(self, address: str | None, tagged: Mapping[int, str], nic: str = "eth0") -> None:
+        """Speak with tags on one NIC: `tagged` gives an address per VLAN (on `vlan<id>`), `address` is untagged."""
+        await self.no_network()
+        outlets = {"untagged": (0, address)} if address else {}
+        outlets |= {f"vlan{vlan}": (vlan, given) for vlan, given in tagged.items()}
+        await self._start_bridge(("add-port", BRIDGE, nic), outlets)
 
     async def use_bond(self, address: str, kind: BondKind = "lacp") -> None:
         """Bond all NICs and give the bond (`bond0`, with the primary NIC's MAC address) the address."""
         await self.no_network()
-        for argv in (
-            ("ip", "link", "add", "bond0", "address", self.macs[0], "type", "veth", "peer", "name", "bond0-in"),
-            ("ethtool", "-K", "bond0", "tx", "off"),
-            ("ip", "link", "set", "bond0", "up"),
-            ("ip", "link", "set", "bond0-in", "up"),
-            ("ip", "address", "add", address, "dev", "bond0"),
-        ):
-            await self.exec(*argv)
-        bond = OpenVSwitch(self.directory / "bond", namespace=self.namespace)
-        self._bond = bond
-        await bond.start()
         settings = (
             ("lacp=active", "bond_mode=balance-tcp", "other_config:lacp-time=fast")
             if kind == "lacp"
             else ("lacp=off", "bond_mode=balance-slb", "other_config:all-members-active=true")
         )
+        await self._start_bridge(("add-bond", BRIDGE, "bond", *self.nics, *settings), {"bond0": (0, address)})
+
+    async def _start_bridge(self, uplink: Sequence[str], outlets: Mapping[str, tuple[int, str]]) -> None:
+        """An Open vSwitch inside the server: NICs on one side, veth pairs (VLAN or 0, address) on the other."""
+        inside = OpenVSwitch(self.directory / "inside", namespace=self.namespace)
+        self._inside = inside
+        await inside.start()
         bridge = ("add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, "datapath_type=dummy", "fail_mode=secure")
-        hwaddr = f"other-config:hwaddr={self.macs[0]}"
-        members = ("--", "add-bond", BRIDGE, "bond", *self.nics, *settings)
-        await bond.vsctl(*bridge, hwaddr, *members, "--", "add-port", BRIDGE, "bond0-in")
-        for nic in self.nics:
+        await inside.vsctl(*bridge, f"other-config:hwaddr={self.macs[0]}", "--", *uplink)
+        for name, (vlan, address) in outlets.items():
+            far = f"{name}-in"
+            for argv in (
+                ("ip", "link", "add", name, "address", self.macs[0], "type", "veth", "peer", "name", far),
+                ("ethtool", "-K", name, "tx", "off"),
+                ("ip", "link", "set", name, "up"),
+                ("ip", "link", "set", far, "up"),
+                ("ip", "address", "add", address, "dev", name),
+            ):
+                await self.exec(*argv)
+            await inside.vsctl("add-port", BRIDGE, far, f"tag={vlan}")
+        for nic in (word for word in uplink if word in self.nics):
             # A host ignores frames with its own source address. Without this, a broadcast that comes back by the
             # other link (two switches with a plain trunk between them) would teach the bridge a wrong place.
-            number = await bond.vsctl("get", "Interface", nic, "ofport")
-            await bond.add_flow(BRIDGE, f"priority=100,in_port={number},dl_src={self.macs[0]},actions=drop")
-        await bond.add_flow(BRIDGE, "priority=0,actions=NORMAL")
+            number = await inside.vsctl("get", "Interface", nic, "ofport")
+            await inside.add_flow(BRIDGE, f"priority=100,in_port={number},dl_src={self.macs[0]},actions=drop")
+        await inside.add_flow(BRIDGE, "priority=0,actions=NORMAL")
 
     async def no_network(self) -> None:
-        """Take down any bond, VLAN interface and address; the NICs themselves stay up."""
-        if self._bond:
-            self._bond.stop()
-            shutil.rmtree(self._bond.directory, ignore_errors=True)
-            self._bond = None
-            await self.exec("ip", "link", "del", "bond0", check=False)
-        for line in (await self.exec("ip", "-o", "link", "show", "type", "vlan")).splitlines():
-            await self.exec("ip", "link", "del", line.split(":")[1].split("@")[0].strip())
+        """Take down any bond, trunk and address; the NICs themselves stay up."""
+        if self._inside:
+            self._inside.stop()
+            shutil.rmtree(self._inside.directory, ignore_errors=True)
+            self._inside = None
+            for line in (await self.exec("ip", "-o", "link", "show", "type", "veth")).splitlines():
+                name = line.split(":")[1].split("@")[0].strip()
+                if name.endswith("-in"):
+                    await self.exec("ip", "link", "del", name)
         for nic in self.nics:
             await self.exec("ip", "address", "flush", "dev", nic)
 
     async def wait_for_lacp(self, *, timeout: float = 15.0) -> bool:
         """Whether the bond's LACP gets negotiated on all NICs in time."""
-        if self._bond is None:
+        if self._inside is None:
             return False
         until = asyncio.get_running_loop().time() + timeout
         while asyncio.get_running_loop().time() < until:
-            shown = await self._bond.appctl("bond/show", "bond")
+            shown = await self._inside.appctl("bond/show", "bond")
             if "lacp_status: negotiated" in shown and shown.count(": enabled") >= len(self.nics):
                 return True
             await asyncio.sleep(0.1)

@@ -218,10 +218,8 @@ async def test_a_bundle_without_a_partner_forwards_only_with_fallback(fabric: Fa
 
 
 async def test_a_trunk_carries_its_native_and_its_tagged_networks(fabric: Fabric) -> None:
-    single = fabric.bed.servers["single"]
-    await single.use_single_nic("192.0.2.3/24")
-    await single.use_vlan("198.51.100.3/24", RED)
-    red = fabric.bed.servers["red"]
+    single, red = fabric.bed.servers["single"], fabric.bed.servers["red"]
+    await single.use_trunk("192.0.2.3/24", {int(RED): "198.51.100.3/24"})
     await red.exec("ip", "address", "add", "198.51.100.100/24", "dev", "eth0")
     await fabric.join(single, PortConfig(PortMode.TRUNK, PROVISIONING, frozenset({RED})))
     assert await single.ping("192.0.2.1")
