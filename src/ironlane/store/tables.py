@@ -90,6 +90,7 @@ networks = sa.Table(
     _text("network_type", 16, default="vlan"),
     _text("physical_network", 64),
     sa.Column("segmentation_id", sa.Integer),
+    _flag("provider_segment"),  # the administrator named the segment; it was not drawn from the tenants' range
     _text("side", 16, default="tenant"),
     _json("tags", list),
     sa.Column("revision_number", sa.Integer, nullable=False, default=1),
