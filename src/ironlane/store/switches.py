@@ -169,6 +169,19 @@ def ports_of(tx: Tx, switch: str) -> list[OwnedPort]:
     ]
 
 
+def port_names(tx: Tx) -> dict[str, list[str]]:
+    """The names of the owned ports of every switch."""
+    names: dict[str, list[str]] = {}
+    for row in tx.all(sa.select(switch_ports.c.switch_id, switch_ports.c.name).order_by(switch_ports.c.name)):
+        names.setdefault(row.switch_id, []).append(row.name)
+    return names
+
+
+def exists(tx: Tx, switch: str) -> bool:
+    """Whether there is a switch of that name."""
+    return tx.one(sa.select(switches.c.id).where(switches.c.id == switch)) is not None
+
+
 def managed_ports(tx: Tx, switch: str) -> ManagedPorts:
     """Which ports of a switch Ironlane owns, and what they carry while nobody is attached.
 

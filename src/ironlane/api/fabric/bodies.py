@@ -1,0 +1,199 @@
+"""Request bodies and query strings of the fabric API. Unknown keys are refused, and nothing is coerced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, field_validator
+
+from ironlane.model.errors import Invalid
+from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, AttachmentState, SwitchId, Vlan
+from ironlane.model.inventory import NAME, SwitchKind, VlanRange, is_port_name, is_secret_name, ranges_problem
+from ironlane.model.link import normal_mac, normal_switch_id
+from ironlane.store.switches import SwitchSpec
+
+_NAME_RULE = "must be 1 to 64 of A-Z a-z 0-9 _ . - and begin with a letter or digit"
+
+_MAX_PORTS = 4096
+"""More ports than any switch has; a larger list is a mistake."""
+
+
+def _name(text: str) -> str:
+    if NAME.fullmatch(text) is None:
+        raise ValueError(_NAME_RULE)
+    return text
+
+
+def _port_name(text: str) -> str:
+    if not is_port_name(text):
+        raise ValueError("must be 1 to 64 printable characters without spaces at its ends")
+    return text
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("has characters that cannot be printed")
+    return text
+
+
+def _secret(text: str) -> str:
+    if text and not is_secret_name(text):
+        raise ValueError("must be the name of a secret (A-Z a-z 0-9 _ . -), never the secret itself")
+    return text
+
+
+def _mac(text: str) -> str:
+    return _or_value_error(lambda: normal_mac(text, where=""))
+
+
+def _datapath_id(text: str) -> str:
+    found = _or_value_error(lambda: normal_switch_id(text, where=""))
+    if ":" in found:
+        raise ValueError("must be 16 hex digits")
+    return found
+
+
+def _or_value_error(parse: Any) -> str:
+    try:
+        return str(parse())
+    except Invalid as error:
+        raise ValueError(error.message) from error
+
+
+Name = Annotated[str, AfterValidator(_name)]
+PortName = Annotated[str, AfterValidator(_port_name)]
+Text = Annotated[str, Field(max_length=255), AfterValidator(_printable)]
+VlanId = Annotated[StrictInt, Field(ge=VLAN_MIN, le=VLAN_MAX)]
+
+
+class Body(BaseModel):
+    """Strict: a key we do not know or a number in quotes is a mistake worth telling."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class SwitchBody(Body):
+    """What a switch is. Its name is in the URL."""
+
+    kind: Annotated[SwitchKind, Field(strict=False)]
+    address: Annotated[Text, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    username: Text = ""
+    secret: Annotated[str, AfterValidator(_secret)] = ""
+    mac: Annotated[str, AfterValidator(_mac)] | None = None
+    datapath_id: Annotated[str, AfterValidator(_datapath_id)] | None = None
+    physical_network: Name
+    rack: Name | None = None
+    mlag_peer: Name | None = None
+    idle_vlan: VlanId | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    ports: Annotated[list[PortName], Field(max_length=_MAX_PORTS)]
+
+    @field_validator("ports")
+    @classmethod
+    def _no_twins(cls, ports: list[str]) -> list[str]:
+        seen: set[str] = set()
+        for name in ports:
+            if name in seen:
+                raise ValueError(f"names {name} twice")
+            seen.add(name)
+        return ports
+
+    def spec(self, name: str) -> SwitchSpec:
+        """The same for the store.
+
+        Raises:
+            Invalid: no way for a link to name the switch.
+        """
+        if self.mac is None and self.datapath_id is None:
+            raise Invalid("or datapath_id must be given: links name the switch by one of them", field="mac")
+        return SwitchSpec(
+            id=SwitchId(name),
+            kind=self.kind.value,
+            address=self.address,
+            ports=frozenset(self.ports),
+            physical_network=self.physical_network,
+            mac=self.mac,
+            datapath_id=self.datapath_id,
+            port=self.port,
+            username=self.username,
+            secret_ref=self.secret,
+            options=self.options,
+            rack=self.rack or "",
+            mlag_peer=self.mlag_peer,
+            idle_vlan=None if self.idle_vlan is None else Vlan(self.idle_vlan),
+        )
+
+
+class PhysicalNetworkBody(Body):
+    """The VLANs that tenants are given on a physical network: `[[first, last], …]`, both included."""
+
+    tenant_vlans: list[Annotated[list[StrictInt], Field(min_length=2, max_length=2)]]
+    mtu: Annotated[int, Field(ge=68, le=65535)] = 1500
+    position: Annotated[int, Field(ge=0, le=65535)] = 0
+
+    @field_validator("tenant_vlans")
+    @classmethod
+    def _no_overlap(cls, ranges: list[list[int]]) -> list[list[int]]:
+        problem = ranges_problem([VlanRange(first, last) for first, last in ranges])
+        if problem is not None:
+            raise ValueError(problem)
+        return ranges
+
+
+class AttachmentQuery(BaseModel):
+    """Filters of the attachments; all that are given must match."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    switch: Text | None = None
+    host: Text | None = None
+    network: Text | None = None
+    network_port: Text | None = None
+    state: AttachmentState | None = None
+
+
+class PlanQuery(BaseModel):
+    """Which plans: of one switch or of all, the newest `limit`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    switch: Text | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+def require_name(text: str) -> str:
+    """A name from a URL.
+
+    Raises:
+        Invalid: not a name that we could store.
+    """
+    if NAME.fullmatch(text) is None:
+        raise Invalid(f"{text!r} {_NAME_RULE}", field="name")
+    return text
+
+
+def field_path(location: tuple[int | str, ...]) -> str:
+    """`("body", "ports", 3)` as the client would write it: `ports[3]`."""
+    path = ""
+    for part in location[1:]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += f".{part}" if path else part
+    return path
+
+
+def first_problem(errors: list[Mapping[str, Any]]) -> tuple[str, str | None]:
+    """Message and field of the first of pydantic's errors."""
+    error = errors[0]
+    kind = error["type"]
+    if kind == "json_invalid":
+        return "the body is not JSON", None
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        message = "is not known here"
+    elif kind == "missing":
+        message = "is missing"
+    return message, field_path(tuple(error["loc"])) or None

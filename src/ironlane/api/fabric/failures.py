@@ -1,0 +1,55 @@
+"""Errors as the fabric API answers them: `{"error": {"code", "message", "field"}}`."""
+
+from __future__ import annotations
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from ironlane.api.errors import status_of
+from ironlane.api.fabric.bodies import first_problem
+from ironlane.model.errors import IronlaneError, Rejected
+
+log = structlog.get_logger(__name__)
+
+
+def install(app: FastAPI) -> None:
+    """Have `app` answer all errors in one shape."""
+    app.add_exception_handler(IronlaneError, _ironlane)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _answer(status: int, code: str, message: str, field: str | None = None) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message, "field": field}}, status)
+
+
+async def _ironlane(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, IronlaneError):
+        raise error
+    field = error.field if isinstance(error, Rejected) else None
+    return _answer(status_of(error), error.code, error.message, field)
+
+
+async def _validation(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    message, field = first_problem(list(error.errors()))
+    return _answer(400, "Invalid", f"{field}: {message}" if field else message, field)
+
+
+async def _http(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    code = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, "Rejected")
+    answer = _answer(error.status_code, code, str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
+    return _answer(500, "InternalError", "the service failed; its log has the details")
