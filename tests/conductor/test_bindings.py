@@ -78,9 +78,9 @@ def status(tx: Tx, port: str) -> tuple[str, str]:
 
 
 @pytest.fixture
-async def rack(store: Store) -> Store:
-    await store.write(furnish)
-    return store
+async def rack(any_store: Store) -> Store:
+    await any_store.write(furnish)
+    return any_store
 
 
 BOTH = [("leaf-1", "p1"), ("leaf-2", "p1")]

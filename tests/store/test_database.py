@@ -1,0 +1,88 @@
+"""Transactions: whole or not at all, serializable, durable when acknowledged. On SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from ironlane.model.errors import Conflict, Temporary
+from ironlane.store.database import Hint, Store, Tx, open_store
+from ironlane.store.tables import metadata, segments
+
+
+def take_lowest_vlan(tx: Tx) -> int:
+    """Reads, decides, writes: what goes wrong when two do it at once."""
+    used = set(tx.execute(sa.select(segments.c.vlan)).scalars())
+    vlan = next(v for v in range(200, 4000) if v not in used)
+    tx.execute(sa.insert(segments).values(physical_network="p", vlan=vlan, network_id="n"))
+    return vlan
+
+
+async def count(store: Store) -> int:
+    return await store.read(lambda tx: tx.execute(sa.select(sa.func.count()).select_from(segments)).scalar_one())
+
+
+async def test_concurrent_transactions_do_not_see_each_others_middle(any_store: Store) -> None:
+    vlans = await asyncio.gather(*(any_store.write(take_lowest_vlan) for _ in range(30)))
+    assert sorted(vlans) == list(range(200, 230))
+
+
+async def test_a_refused_transaction_leaves_nothing_and_its_neighbours_alone(any_store: Store) -> None:
+    def refuse(tx: Tx) -> None:
+        take_lowest_vlan(tx)
+        raise Conflict("no")
+
+    outcomes = await asyncio.gather(
+        any_store.write(take_lowest_vlan),
+        any_store.write(refuse),
+        any_store.write(take_lowest_vlan),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes[1], Conflict)
+    assert await count(any_store) == 2
+
+
+async def test_hints_go_out_after_the_commit_and_only_then(any_store: Store) -> None:
+    heard: list[Hint] = []
+    any_store.listen(heard.append)
+
+    def refuse(tx: Tx) -> None:
+        tx.hint("switch", "never")
+        raise Conflict("no")
+
+    with pytest.raises(Conflict):
+        await any_store.write(refuse)
+    await any_store.write(lambda tx: tx.hint("switch", "leaf-1"))
+    assert heard == [Hint("switch", "leaf-1")]
+
+
+async def test_a_cancelled_caller_does_not_undo_its_transaction(any_store: Store) -> None:
+    task = asyncio.ensure_future(any_store.write(take_lowest_vlan))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await any_store.write(lambda _tx: None)
+    assert await count(any_store) in {0, 1}
+
+
+async def test_reads_do_not_write(any_store: Store) -> None:
+    await any_store.read(take_lowest_vlan)
+    assert await count(any_store) == 0
+
+
+async def test_sqlite_that_cannot_commit_says_temporary_and_recovers(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/x.sqlite")
+    await store.write(lambda tx: metadata.create_all(tx.connection))
+    blocker = sqlite3.connect(tmp_path / "x.sqlite", timeout=0.1, isolation_level=None)
+    await store.write(lambda tx: tx.connection.exec_driver_sql("PRAGMA busy_timeout=50"))
+    blocker.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Temporary, match="database"):
+        await store.write(take_lowest_vlan)
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    assert await store.write(take_lowest_vlan) == 200
+    await store.close()
