@@ -14,9 +14,10 @@ tagged 4095 between switches. So an isolated port (shut, or enabled with no VLAN
 * `protected=true`: and none of it between two isolated ports of a switch.
 
 What remains was measured, too: a frame that the server itself tags with the reserved VLAN id 4095 leaves by a trunk
-whose `trunks` are not restricted, and no other isolated port receives it. The carrier stays up, and LLDP and LACP,
-which vswitchd itself sends, still work. What the port is meant to be (shut or not, with which VLANs to come) is
-recorded in the Port's `external_ids:ironlane-isolated`.
+whose `trunks` are not restricted. Another isolated port, on another switch, receives it only if both switches look at
+more than one tag (`Open_vSwitch.other_config:vlan-limit`, which is 1 unless set). Listing the VLANs of the trunks
+between switches closes this. The carrier stays up, and LLDP and LACP, which vswitchd itself sends, still work. What the
+port is meant to be (shut or not, with which VLANs to come) is recorded in `external_ids:ironlane-isolated` of the Port.
 """
 
 from __future__ import annotations

@@ -88,7 +88,8 @@ class Framer:
     Only braces outside strings count. What is incomplete waits for the next `feed`.
     """
 
-    _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}"]', re.DOTALL)
+    _TO_BRACE = re.compile(rb'(?:[^{}"]++|"(?:[^"\\]|\\.)*+")*+([{}])', re.DOTALL)
+    """Everything up to the next brace outside strings; no match while a string's end has not arrived."""
 
     def __init__(self, limit: int = MESSAGE_LIMIT) -> None:
         self._limit = limit
@@ -113,17 +114,13 @@ class Framer:
         return messages
 
     def _next_end(self) -> int | None:
-        for token in self._TOKEN.finditer(self._buffer, self._scanned):
-            text = token.group()
-            if text == b'"':  # the string's end has not arrived
-                self._scanned = token.start()
-                return None
-            self._scanned = token.end()
-            self._depth += {b"{": 1, b"}": -1}.get(text, 0)
-            if self._depth == 0 and text == b"}":
-                return token.end()
-            if self._depth <= 0:
+        while found := self._TO_BRACE.match(self._buffer, self._scanned):
+            self._scanned = found.end()
+            self._depth += 1 if found[1] == b"{" else -1
+            if self._depth < 0:
                 raise Temporary("OVSDB server sends something that is not a JSON object")
+            if self._depth == 0:
+                return self._scanned
         return None
 
 
@@ -153,10 +150,19 @@ class Session:
     repeated, because it may have been done. Echo requests of the server are answered at any time.
     """
 
-    def __init__(self, endpoint: Endpoint, *, database: str = "Open_vSwitch", timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        database: str = "Open_vSwitch",
+        timeout: float = 30.0,
+        probe_interval: float = PROBE_INTERVAL,
+    ) -> None:
+        """Connects nowhere yet. `timeout` is in seconds per request, connecting included."""
         self.endpoint = endpoint
         self.database = database
         self.timeout = timeout
+        self._probe_interval = probe_interval
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._pending: dict[str | int, asyncio.Future[Mapping[str, Any]]] = {}
@@ -252,10 +258,10 @@ class Session:
         try:
             while True:
                 try:
-                    octets = await asyncio.wait_for(reader.read(256 * 1024), PROBE_INTERVAL)
+                    octets = await asyncio.wait_for(reader.read(256 * 1024), self._probe_interval)
                 except TimeoutError:
                     if probing:
-                        reason = f"no sign of life for {2 * PROBE_INTERVAL:g} s"
+                        reason = f"no sign of life for {2 * self._probe_interval:g} s"
                         break
                     writer.write(encode({"method": "echo", "params": [], "id": "echo"}).encode())
                     probing = True
