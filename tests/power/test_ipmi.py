@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from ironlane.model.errors import Invalid, Permanent, Temporary
 from ironlane.power.base import BootDevice, PowerState
 from ironlane.power.ipmi import IpmiPower
 from ironlane.power.waiting import Patience
-from power.machines import PASSWORD, SwitchedMachine, assert_no_secret
+
+from .machines import PASSWORD, SwitchedMachine, assert_no_secret
 
 needs_ipmitool = pytest.mark.skipif(shutil.which("ipmitool") is None, reason="ipmitool is not installed")
 QUICK = Patience(interval=0.01, limit=0.05)
@@ -90,6 +92,8 @@ async def test_wrong_credentials_are_permanent(power, info, wrong, caplog):
 async def test_too_little_privilege_is_permanent(power, info):
     with pytest.raises(Permanent, match="privilege level USER: check ipmi_priv_level"):
         await power.set_power(info | {"ipmi_priv_level": "user"}, PowerState.ON)
+    with pytest.raises(Permanent, match="privilege level USER: check ipmi_priv_level"):
+        await power.set_boot_device(info | {"ipmi_priv_level": "user"}, BootDevice.PXE)
 
 
 @needs_ipmitool
@@ -102,9 +106,10 @@ async def test_a_protocol_that_the_bmc_has_not_is_permanent(power, info, wrong):
 @needs_ipmitool
 async def test_no_answer_is_temporary_and_the_child_is_gone(info, bmc):
     bmc.hang = True
-    power = IpmiPower(timeout=0.3)
+    hasty = IpmiPower(timeout=0.3)
     with pytest.raises(Temporary, match=r"did not answer 'chassis power status' within 0.3 s") as caught:
-        await power.get_power(info)
+        await hasty.get_power(info)
+    await hasty.close()
     assert_no_secret(caught.value)
     assert not _children()
 
@@ -172,13 +177,50 @@ async def test_one_hanging_bmc_of_fifty_holds_up_nobody():
     assert not hanging.done(), f"49 answers after {time.monotonic() - begin:.1f} s, and the fiftieth still awaited"
     hanging.cancel()
     await asyncio.gather(hanging, return_exceptions=True)
+    await power.close()
     for bmc in bmcs:
         await bmc.stop()
 
 
+@pytest.fixture
+async def scripted(tmp_path: Path):
+    """Makes a driver whose ipmitool is a shell script."""
+    made: list[IpmiPower] = []
+
+    def make(script: str) -> IpmiPower:
+        tool = tmp_path / "ipmitool"
+        tool.write_text(f"#!/bin/sh\n{script}\n")
+        tool.chmod(0o755)
+        made.append(IpmiPower(ipmitool=str(tool)))
+        return made[-1]
+
+    yield make
+    for driver in made:
+        await driver.close()
+
+
 async def test_without_ipmitool_it_says_what_to_install(info):
+    power = IpmiPower(ipmitool="/nonexistent/ipmitool")
     with pytest.raises(Permanent, match=r"/nonexistent/ipmitool is not installed.*install it"):
-        await IpmiPower(ipmitool="/nonexistent/ipmitool").get_power(info)
+        await power.get_power(info)
+    await power.close()
+
+
+async def test_nothing_of_the_environment_but_what_it_needs(scripted, info):
+    power = scripted('[ "$(env | cut -d= -f1 | grep -v ^_ | sort | xargs)" = "$*" ] || env >&2; exit 1')
+    with pytest.raises(Temporary) as caught:
+        await power.get_power(info)
+    seen = {word.split("=")[0] for word in str(caught.value).split("; ") if "=" in word}
+    assert {"LC_ALL", "PATH"} <= {key.split()[-1] for key in seen} <= {"HOME", "IPMI_PASSWORD", "LC_ALL", "PATH", "PWD"}
+
+
+async def test_the_home_of_the_children_is_removed(scripted, info):
+    power = scripted('echo "Chassis Power is $(test -f $HOME/.local/usr/share/misc/* && echo on || echo off)"')
+    assert await power.get_power(info) is PowerState.ON
+    home = power._home.name
+    assert os.path.isdir(home)  # noqa: ASYNC240 - a test may block
+    await power.close()
+    assert not os.path.exists(home)  # noqa: ASYNC240
 
 
 @pytest.mark.parametrize(
@@ -193,11 +235,8 @@ async def test_without_ipmitool_it_says_what_to_install(info):
         ("exit 3", Temporary, "does not carry out"),
     ],
 )
-async def test_what_ipmitool_says_becomes_the_right_error(tmp_path: Path, info, script, kind, text):
-    tool = tmp_path / "ipmitool"
-    tool.write_text(f"#!/bin/sh\n{script}\n")
-    tool.chmod(0o755)
-    power = IpmiPower(ipmitool=str(tool))
+async def test_what_ipmitool_says_becomes_the_right_error(scripted, info, *, script, kind, text):
+    power = scripted(script)
     if kind is None:
         assert await power.get_power(info) is text
         return
@@ -206,12 +245,9 @@ async def test_what_ipmitool_says_becomes_the_right_error(tmp_path: Path, info, 
     assert_no_secret(caught.value)
 
 
-async def test_boot_flags_that_make_no_sense_are_temporary(tmp_path: Path, info):
-    tool = tmp_path / "ipmitool"
-    tool.write_text("#!/bin/sh\necho ' 01 05'\n")
-    tool.chmod(0o755)
+async def test_boot_flags_that_make_no_sense_are_temporary(scripted, info):
     with pytest.raises(Temporary, match="boot flags"):
-        await IpmiPower(ipmitool=str(tool)).get_boot_device(info)
+        await scripted("echo ' 01 05'").get_boot_device(info)
 
 
 @pytest.mark.parametrize(

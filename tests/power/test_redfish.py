@@ -13,7 +13,8 @@ from ironlane.model.errors import IronlaneError, Permanent, Temporary
 from ironlane.power.base import BootDevice, PowerState
 from ironlane.power.redfish import RedfishPower
 from ironlane.power.waiting import Patience
-from power.machines import PASSWORD, SwitchedMachine, assert_no_secret
+
+from .machines import PASSWORD, SwitchedMachine, assert_no_secret
 
 QUICK = Patience(interval=0.01, limit=0.1)
 

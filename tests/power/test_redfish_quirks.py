@@ -22,7 +22,8 @@ from ironlane.model.errors import Invalid, Permanent, Temporary
 from ironlane.power.base import BootDevice, PowerState
 from ironlane.power.redfish import RedfishPower
 from ironlane.power.waiting import Patience
-from power.machines import PASSWORD, assert_no_secret
+
+from .machines import PASSWORD, assert_no_secret
 
 SYSTEM = "/redfish/v1/Systems/1"
 BASIC = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()

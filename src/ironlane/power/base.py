@@ -25,7 +25,8 @@ class BootDevice(StrEnum):
 class PowerDriver(Protocol):
     """Talks to BMCs of one kind; one instance serves all nodes of its kind, many at a time.
 
-    `driver_info` is the node's, as the operator stored it (secrets included; never log it). All conversations raise
+    `driver_info` is the node's, as the operator stored it (secrets included; never log it), with the key `node_uuid`
+    added by the conductor, so that a driver without a device can tell nodes apart. All conversations raise
 
     * `ironlane.model.errors.Temporary` when the BMC cannot be reached or answers too late, and
     * `ironlane.model.errors.Permanent` when it refuses (wrong password, unknown device).

@@ -1,8 +1,8 @@
 """IPMI through the `ipmitool` command.
 
-One short-lived child process for each command: 40–50 ms of CPU, and no state that one BMC's trouble could leave behind
-for the next. pyghmi, the alternative in Python, keeps sessions, sockets and a thread as globals of the process, so a
-conversation with it can neither be cancelled nor bounded.
+One short-lived child process for each command: about 10 ms of CPU, and no state that one BMC's trouble could leave
+behind for the next. pyghmi, the alternative in Python, keeps sessions, sockets and a thread as globals of the process,
+so a conversation with it can neither be cancelled nor bounded.
 
 Source: IPMI 2.0 rev. 1.1, chapters 13 (RMCP+) and 28 (chassis commands); key names are the Baremetal API's.
 """
@@ -15,6 +15,8 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ironlane.model.errors import Invalid, Permanent, Temporary
@@ -27,6 +29,10 @@ _PRIVILEGES = ("ADMINISTRATOR", "OPERATOR", "USER", "CALLBACK")
 _INTERFACES = {"2.0": "lanplus", "1.5": "lan"}
 _DEVICES = {BootDevice.PXE: ("pxe", 1), BootDevice.DISK: ("disk", 2)}
 """Boot device → (ipmitool's word, boot device selector of IPMI table 28-14)."""
+
+_MANUFACTURERS = Path(".local/usr/share/misc/enterprise-numbers.txt")
+"""Where ipmitool looks, below $HOME, for the names of manufacturers before it takes the system's list. That one has
+5 MB and is read at each start, which is five sixths of what a command costs (58 ms of CPU instead of 9)."""
 
 _CREDENTIALS = re.compile(
     r"RAKP 2 HMAC is invalid|unauthorized name|invalid integrity check|invalid user ?name|null user", re.IGNORECASE
@@ -93,6 +99,7 @@ class IpmiPower:
         self._patience = patience
         self._places = asyncio.Semaphore(concurrency)
         self._one_at_a_time = KeyedLocks()
+        self._home: TemporaryDirectory[str] | None = None
 
     def validate(self, driver_info: Mapping[str, Any]) -> None:
         """Raise `Invalid` naming the key that cannot work."""
@@ -144,10 +151,15 @@ class IpmiPower:
             with suppress(Permanent):
                 await self._run(target, "raw", "0x00", "0x08", "0x03", "0x08")
         arguments = [f"options={','.join(options)}"] if options else []
-        await self._run(target, "chassis", "bootdev", _DEVICES[device][0], *arguments)
+        command = ("chassis", "bootdev", _DEVICES[device][0], *arguments)
+        # ipmitool 1.8.19 exits with 0 even when the BMC refuses this one, so only its words count.
+        await self._run(target, *command, expected="Set Boot Device to")
 
     async def close(self) -> None:
-        """Nothing to close: a child lives no longer than the call that started it."""
+        """Remove the directory that children had for a home. They live no longer than the call that started them."""
+        if self._home is not None:
+            self._home.cleanup()
+            self._home = None
 
     async def _power(self, target: _Target) -> PowerState:
         answer = await self._run(target, "chassis", "power", "status")
@@ -166,17 +178,25 @@ class IpmiPower:
             raise Temporary(f"{target.name} answers a question for its boot flags with {_shortened(answer)!r}")
         return data[2:4]
 
-    async def _run(self, target: _Target, *command: str) -> str:
-        """Standard output of one ipmitool command. `command` is only ever made of words in this file."""
+    async def _run(self, target: _Target, *command: str, expected: str = "") -> str:
+        """Standard output of one ipmitool command, which has failed when `expected` is not in it.
+
+        `command` is only ever made of words in this file.
+        """
         async with self._one_at_a_time(f"{target.address}:{target.port}"), self._places:
             code, out, err = await self._spawn(target, command)
-        if code != 0:
+        if code != 0 or expected not in out:
             raise _failure(target, " ".join(command), out, err)
         return out
 
     async def _spawn(self, target: _Target, command: tuple[str, ...]) -> tuple[int, str, str]:
         # The password goes through the environment, which only this user and root can read; argv is for all to see.
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "IPMI_PASSWORD": target.password}
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LC_ALL": "C",
+            "HOME": self._make_home(),
+            "IPMI_PASSWORD": target.password,
+        }
         try:
             child = await asyncio.create_subprocess_exec(
                 self._ipmitool,
@@ -204,6 +224,15 @@ class IpmiPower:
             if child.returncode is None:
                 await asyncio.shield(_reap(child))
         return child.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace")
+
+    def _make_home(self) -> str:
+        """A home with a list of one manufacturer, because no answer that is read here names any."""
+        if self._home is None:
+            self._home = TemporaryDirectory(prefix="ironlane-ipmitool-", ignore_cleanup_errors=True)
+            numbers = Path(self._home.name) / _MANUFACTURERS
+            numbers.parent.mkdir(parents=True)
+            numbers.write_text("0\n  Reserved\n    -\n      -\n")
+        return self._home.name
 
 
 async def _reap(child: asyncio.subprocess.Process) -> None:
