@@ -39,6 +39,19 @@ def of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, tuple[FixedIp, ...]]:
     return {port: tuple(addresses) for port, addresses in found.items()}
 
 
+def conditions(port_id: sa.ColumnElement[str], wanted: Mapping[str, Sequence[str]]) -> list[sa.ColumnElement[bool]]:
+    """That a port has an address as wanted: `subnet_id` or `ip_address` one of these, `ip_address_substr` in it."""
+    found: list[sa.ColumnElement[bool]] = []
+    for key, values in wanted.items():
+        if key == "ip_address_substr":
+            column: sa.ColumnElement[str] = ip_allocations.c.ip_address
+            match = sa.or_(*(column.contains(value, autoescape=True) for value in values))
+        else:
+            match = ip_allocations.c[key].in_(list(values))
+        found.append(sa.exists().where(ip_allocations.c.port_id == port_id, match))
+    return found
+
+
 def allocate_default(tx: Tx, network_id: str, port_id: str, mac: str) -> tuple[FixedIp, ...]:
     """Give a port what it gets when it asks for nothing in particular.
 

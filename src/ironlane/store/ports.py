@@ -20,6 +20,8 @@ from ironlane.model.network import FixedIp, IpAllocation, NetworkPort, VifType, 
 from ironlane.store import addresses
 from ironlane.store.bindings import Wish, bind, unbind
 from ironlane.store.database import Tx
+from ironlane.store.listing import Listing
+from ironlane.store.listing import page as page_of
 from ironlane.store.subnets import of_network as subnets_of
 from ironlane.store.tables import networks, ports
 
@@ -172,6 +174,17 @@ def find(tx: Tx, **filters: Any) -> list[NetworkPort]:
         where.append(column.in_(list(value)) if several else column == value)
     rows = tx.all(sa.select(ports).where(*where).order_by(ports.c.created_at, ports.c.id))
     return from_rows(tx, rows)
+
+
+def page(
+    tx: Tx, listing: Listing, fixed_ips: Mapping[str, Sequence[str]] | None = None
+) -> tuple[list[NetworkPort], bool]:
+    """The ports that a listing asks for, and whether there are more.
+
+    `fixed_ips` are conditions on addresses: `ip_address`, `subnet_id`, `ip_address_substr` to values it may have.
+    """
+    rows, more = page_of(tx, ports, listing, *addresses.conditions(ports.c.id, fixed_ips or {}))
+    return from_rows(tx, rows), more
 
 
 def rebind_network(tx: Tx, network_id: str) -> None:
