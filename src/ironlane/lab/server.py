@@ -110,7 +110,7 @@ class VirtualServer:
             self._enter(Stage.FIRMWARE)
             for nic in self.nics.values():
                 nic.interface.up = True
-            self._task = asyncio.create_task(self._boot(), name=f"boot {self.name}")
+            self._task = asyncio.create_task(self._run(), name=f"boot {self.name}")
 
     async def power_off(self) -> None:
         async with self._power_lock:
@@ -153,7 +153,7 @@ class VirtualServer:
         self.os.link(link).send(frame)
 
     async def until(self, true: Callable[[VirtualServer], bool], timeout: float = 10.0) -> None:
-        """Wait until something is true of the server; it is asked at every change of stage, agent or addresses.
+        """Wait until something is true of the server; it is asked whenever stage, journal, agent or addresses change.
 
         Raises:
             TimeoutError: not within `timeout` seconds; the message tells the latest of the journal.
@@ -172,8 +172,18 @@ class VirtualServer:
 
     def _enter(self, stage: Stage) -> None:
         self.stage = stage
-        self.journal.append(str(stage))
+        self._say(str(stage))
+
+    def _say(self, text: str) -> None:
+        self.journal.append(text)
         self._notify()
+
+    async def _run(self) -> None:
+        try:
+            await self._boot()
+        except Exception as error:
+            self._say(f"crashed: {error!r}")
+            raise
 
     async def _boot(self) -> None:
         await asyncio.sleep(self.timings.post)
@@ -211,9 +221,9 @@ class VirtualServer:
                     booted = await network_boot(self.nics[name], http, self.timings)
                 except BootError as error:
                     self.nics[name].release()
-                    self.journal.append(f"{name}: {error}")
+                    self._say(f"{name}: {error}")
                 else:
-                    self.journal.append(f"{name}: booted {booted.boot_file} ({len(booted.content)} bytes)")
+                    self._say(f"{name}: booted {booted.boot_file} ({len(booted.content)} bytes)")
                     return booted
             await asyncio.sleep(self.timings.retry)
 
