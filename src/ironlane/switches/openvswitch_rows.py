@@ -291,8 +291,9 @@ def _read_vlans(port: PortRow) -> PortConfig:
         return PortConfig(mode=PortMode.TRUNK, tagged=trunks)
     if usual and mode == "native-untagged" and _is_vlan(tag) and trunks and all(map(_is_vlan, trunks)):
         return PortConfig(mode=PortMode.TRUNK, untagged=tag, tagged=trunks - {tag})
-    carried = frozenset[Vlan]() if mode in {"access", "dot1q-tunnel"} else trunks or ALL_VLANS
-    return PortConfig(mode=PortMode.TRUNK, untagged=tag, tagged=carried | {NOT_A_VLAN})
+    if mode in {"access", "dot1q-tunnel"}:
+        return PortConfig(mode=PortMode.TRUNK, untagged=tag, tagged=frozenset({NOT_A_VLAN}))
+    return PortConfig(mode=PortMode.TRUNK, untagged=tag, tagged=trunks | {NOT_A_VLAN} if trunks else ALL_VLANS)
 
 
 def _read_isolated(port: PortRow) -> PortConfig | None:
