@@ -87,14 +87,19 @@ class Work:
     def now(self) -> datetime:
         return self.store.now()
 
+    @property
+    def driver_info(self) -> Mapping[str, Any]:
+        """What the power driver is given: the operator's `driver_info`, and which node it is."""
+        return {**self.node.driver_info, "node_uuid": self.node.id}
+
     async def power_off(self) -> None:
-        await self.power.set_power(self.node.driver_info, PowerState.OFF)
+        await self.power.set_power(self.driver_info, PowerState.OFF)
 
     async def boot(self, device: BootDevice, *, persistent: bool) -> None:
         """Off, then on from the device: whatever ran before is not what runs after."""
         await self.power_off()
-        await self.power.set_boot_device(self.node.driver_info, device, persistent=persistent)
-        await self.power.set_power(self.node.driver_info, PowerState.ON)
+        await self.power.set_boot_device(self.driver_info, device, persistent=persistent)
+        await self.power.set_power(self.driver_info, PowerState.ON)
 
     def network(self, phase: Phase) -> str:
         """Name or UUID of the network of a phase: the node's own, else the conductor's."""
@@ -111,8 +116,8 @@ NEW_BOOT: Mapping[str, Any] = {"agent_token_hash": None, "agent_report": None, "
 
 async def verify(work: Work) -> Result:
     """`verifying`: the BMC answers with the credentials given."""
-    work.power.validate(work.node.driver_info)
-    state = await work.power.get_power(work.node.driver_info)
+    work.power.validate(work.driver_info)
+    state = await work.power.get_power(work.driver_info)
     return Done(S.MANAGEABLE, changes={"power_state": state.value})
 
 
@@ -161,8 +166,8 @@ async def delete(work: Work) -> Result:
 
 async def adopt(work: Work) -> Result:
     """`adopting`: take over a server that runs already; its switch ports are put right, it is not rebooted."""
-    work.power.validate(work.node.driver_info)
-    state = await work.power.get_power(work.node.driver_info)
+    work.power.validate(work.driver_info)
+    state = await work.power.get_power(work.driver_info)
     done = Done(S.ACTIVE, changes={"power_state": state.value})
     return await work.store.write(lambda tx: _join_tenant(tx, work.node, done))
 

@@ -103,17 +103,17 @@ class LifecycleLoop:
             return None
         if node.boot_device_due and node.boot_device:
             await work.power.set_boot_device(
-                node.driver_info, BootDevice(node.boot_device), persistent=node.boot_device_persistent
+                work.driver_info, BootDevice(node.boot_device), persistent=node.boot_device_persistent
             )
             return Done(step=node.step, changes={"boot_device_due": False})
         if node.target_power_state is None:
             return None
         if "reboot" in node.target_power_state:
-            await work.power.reboot(node.driver_info)
+            await work.power.reboot(work.driver_info)
         else:
             on = node.target_power_state.endswith("on")
-            await work.power.set_power(node.driver_info, PowerState.ON if on else PowerState.OFF)
-        state = await work.power.get_power(node.driver_info)
+            await work.power.set_power(work.driver_info, PowerState.ON if on else PowerState.OFF)
+        state = await work.power.get_power(work.driver_info)
         return Done(step=node.step, changes={"power_state": state.value, "target_power_state": None})
 
     async def _handle(self, work: Work) -> Result:
