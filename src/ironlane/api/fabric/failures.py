@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from ironlane.api import http
 from ironlane.api.errors import status_of
 from ironlane.api.fabric.bodies import first_problem
 from ironlane.model.errors import IronlaneError, Rejected
-
-log = structlog.get_logger(__name__)
 
 
 def install(app: FastAPI) -> None:
@@ -20,7 +18,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(IronlaneError, _ironlane)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+    http.install(app, _answer)
 
 
 def _answer(status: int, code: str, message: str, field: str | None = None) -> JSONResponse:
@@ -48,8 +46,3 @@ async def _http(_request: Request, error: Exception) -> JSONResponse:
     answer = _answer(error.status_code, code, str(error.detail))
     answer.headers.update(error.headers or {})
     return answer
-
-
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
-    return _answer(500, "InternalError", "the service failed; its log has the details")
