@@ -63,11 +63,13 @@ class OpenVSwitch:
 
     `namespace` is the network namespace that both run in (None: the present one); `directory` holds the database, the
     sockets and the logs, and its path must be short (a unix socket's path has at most 107 characters).
+    `server_options` are further command-line options of ovsdb-server.
     """
 
-    def __init__(self, directory: Path, *, namespace: str | None = None) -> None:
+    def __init__(self, directory: Path, *, namespace: str | None = None, server_options: Sequence[str] = ()) -> None:
         self.directory = directory
         self.namespace = namespace
+        self.server_options = tuple(server_options)
         self.socket = directory / "db.sock"
         self._server: subprocess.Popen[bytes] | None = None
         self._vswitchd: subprocess.Popen[bytes] | None = None
@@ -95,6 +97,7 @@ class OpenVSwitch:
             str(self.directory / "conf.db"),
             f"--remote=punix:{self.socket}",
             f"--unixctl={self.directory / 'ovsdb.ctl'}",
+            *self.server_options,
         )
 
     async def wait_for_server(self) -> None:

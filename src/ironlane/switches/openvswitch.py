@@ -100,8 +100,9 @@ class OpenVSwitchDriver:
     async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
         """What the named ports carry now; ports that are not on the bridge are left out.
 
-        Answers from what ovs-vswitchd has applied: while it lags behind the database, this waits for it. A change made
-        by hand with `ovs-vsctl --no-wait` cannot be told from an applied one.
+        Answers from what ovs-vswitchd has applied: while it lags behind the database, this waits for it. Two things
+        cannot be seen here: that it died since it last caught up (the next `apply` shows it), and whether a change made
+        with `ovs-vsctl --no-wait`, which does not raise `next_cfg`, is applied already.
 
         Raises:
             Temporary: no answer, or ovs-vswitchd does not apply what the database says.
