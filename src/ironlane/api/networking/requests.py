@@ -1,0 +1,157 @@
+"""What the handlers of all nouns share: the store, the project, revisions, single and bulk bodies, lists and links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Protocol, TypeVar
+from urllib.parse import urlencode
+
+from fastapi import Depends, Header, Request
+from starlette.responses import JSONResponse, Response
+
+from ironlane.api.listing import Collected, parse
+from ironlane.api.networking.errors import REVISION_MISMATCH
+from ironlane.api.networking.fields import canonical_uuid
+from ironlane.model.errors import Conflict, Invalid, NotFound, Rejected
+from ironlane.store.database import Store, Tx
+
+BULK_MAX = 1000
+"""Objects in one bulk request at the most: they are one transaction, and others wait for it."""
+
+New = TypeVar("New")
+Made = TypeVar("Made")
+View = dict[str, Any]
+
+
+class Revised(Protocol):
+    """Anything that counts its changes."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def revision_number(self) -> int: ...
+
+
+def _store(request: Request) -> Store:
+    store = request.app.state.store
+    assert isinstance(store, Store)  # noqa: S101 - set in app.create, and nowhere else
+    return store
+
+
+def _project(x_project_id: Annotated[str, Header(max_length=255)] = "") -> str:
+    return x_project_id
+
+
+def _revision(if_match: Annotated[str | None, Header()] = None) -> int | None:
+    if if_match is None:
+        return None
+    match = re.fullmatch(r"revision_number=([0-9]{1,9})", if_match)
+    if match is None:
+        raise Invalid(f"{if_match[:80]!r} is not revision_number=N", field="If-Match")
+    return int(match.group(1))
+
+
+StoreDep = Annotated[Store, Depends(_store)]
+ProjectDep = Annotated[str, Depends(_project)]
+"""Whose a new thing is, when the body does not say: the `X-Project-Id` header, else nobody's."""
+RevisionDep = Annotated[int | None, Depends(_revision)]
+"""The revision that a client insists on: `If-Match: revision_number=N`."""
+
+
+def moment(when: datetime) -> str:
+    """A time as Neutron writes it: `2026-01-31T12:00:00Z`."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def row_id(noun: str, ident: str) -> str:
+    """The id in a URL. What is no UUID is the id of nothing (clients try names in its place, and expect a 404)."""
+    found = canonical_uuid(ident)
+    if found is None:
+        raise NotFound(noun, ident[:255].replace("\0", ""))
+    return found
+
+
+def expect_revision(noun: str, thing: Revised, revision: int | None) -> None:
+    """Raises: Conflict (412) when the client insists on a revision that is not the present one."""
+    if revision not in {None, thing.revision_number}:
+        raise Conflict(
+            f"Constrained to revision_number={revision}, but {noun} {thing.id} is at {thing.revision_number}",
+            field="If-Match",
+            code=REVISION_MISMATCH,
+        )
+
+
+def create_all(tx: Tx, plural: str, news: Sequence[New], create: Callable[[Tx, New], Made]) -> list[Made]:
+    """Create all or, when one is refused, none: it is one transaction. The error says which one it was."""
+    made = []
+    for index, new in enumerate(news):
+        try:
+            made.append(create(tx, new))
+        except Rejected as error:
+            if len(news) > 1:
+                error.message = f"{plural}[{index}]: {error.message}"
+            raise
+    return made
+
+
+def created(noun: str, plural: str, views: Sequence[View], *, bulk: bool) -> JSONResponse:
+    """201, in the shape that was asked in."""
+    return JSONResponse({plural: list(views)} if bulk else {noun: views[0]}, 201)
+
+
+def no_content() -> Response:
+    return Response(status_code=204)
+
+
+def chosen(view: View, fields: Collection[str]) -> View:
+    """A view with only the fields asked for; all when none were named."""
+    return {name: value for name, value in view.items() if name in fields} if fields else view
+
+
+def fields_of(request: Request, fields: Collection[str]) -> frozenset[str]:
+    """The `fields` of a request for one thing.
+
+    Raises:
+        Invalid: another parameter, or no such field.
+    """
+    strange = sorted(set(request.query_params) - {"fields"})
+    if strange:
+        raise Invalid("is not a parameter of this request", field=strange[0][:255])
+    return parse(request.query_params.multi_items(), {}, fields=fields).fields
+
+
+def collected(request: Request, attributes: Mapping[str, Any], fields: Collection[str], **special: Any) -> Collected:
+    """What the query string of a list request asks for."""
+    limit = request.app.state.page_limit
+    return parse(request.query_params.multi_items(), attributes, fields=fields, page_limit=limit, **special)
+
+
+def listed(request: Request, plural: str, asked: Collected, views: Sequence[View], more: bool) -> JSONResponse:
+    """200 with a page, and links to its neighbours when it is one of several.
+
+    A page that was asked for backwards has a page after it by construction, and `more` pages before it; otherwise it is
+    the other way round.
+    """
+    answer: dict[str, Any] = {plural: [chosen(view, asked.fields) for view in views]}
+    listing = asked.listing
+    if listing.limit is not None and views:
+        backwards = listing.reverse
+        after, before = (listing.marker is not None, more) if backwards else (more, listing.marker is not None)
+        links = []
+        if after:
+            links.append({"rel": "next", "href": _neighbour(request, views[-1]["id"], reverse=False)})
+        if before:
+            links.append({"rel": "previous", "href": _neighbour(request, views[0]["id"], reverse=True)})
+        if links:
+            answer[f"{plural}_links"] = links
+    return JSONResponse(answer)
+
+
+def _neighbour(request: Request, marker: str, *, reverse: bool) -> str:
+    kept = [(n, v) for n, v in request.query_params.multi_items() if n not in {"marker", "page_reverse"}]
+    turn = [("page_reverse", "True")] if reverse else []
+    query = urlencode([*kept, ("marker", marker), *turn])
+    return f"{request.url.replace(query=query, fragment='')}"

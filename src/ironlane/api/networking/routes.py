@@ -1,0 +1,67 @@
+"""The whole URL map of the Networking API on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from fastapi import FastAPI
+
+from ironlane.api.networking import discovery, networks, ports, subnets, tags
+
+
+class Route(NamedTuple):
+    """One request that is served: a method, a path, what serves it, and its usual status."""
+
+    method: str
+    path: str
+    handler: Callable[..., Any]
+    status: int = 200
+
+
+ROUTES = (
+    Route("GET", "/", discovery.versions),
+    Route("GET", "/v2.0", discovery.version),
+    Route("GET", "/v2.0/", discovery.version),
+    Route("GET", "/v2.0/extensions", discovery.extensions),
+    Route("GET", "/v2.0/extensions/{alias}", discovery.extension),
+    Route("GET", "/v2.0/networks", networks.list_),
+    Route("POST", "/v2.0/networks", networks.create, 201),
+    Route("GET", "/v2.0/networks/{ident}", networks.show),
+    Route("PUT", "/v2.0/networks/{ident}", networks.update),
+    Route("DELETE", "/v2.0/networks/{ident}", networks.delete, 204),
+    Route("GET", "/v2.0/subnets", subnets.list_),
+    Route("POST", "/v2.0/subnets", subnets.create, 201),
+    Route("GET", "/v2.0/subnets/{ident}", subnets.show),
+    Route("PUT", "/v2.0/subnets/{ident}", subnets.update),
+    Route("DELETE", "/v2.0/subnets/{ident}", subnets.delete, 204),
+    Route("GET", "/v2.0/ports", ports.list_),
+    Route("POST", "/v2.0/ports", ports.create, 201),
+    Route("GET", "/v2.0/ports/{ident}", ports.show),
+    Route("PUT", "/v2.0/ports/{ident}", ports.update),
+    Route("DELETE", "/v2.0/ports/{ident}", ports.delete, 204),
+    Route("GET", "/v2.0/{collection}/{ident}/tags", tags.list_),
+    Route("PUT", "/v2.0/{collection}/{ident}/tags", tags.replace),
+    Route("DELETE", "/v2.0/{collection}/{ident}/tags", tags.clear, 204),
+    Route("GET", "/v2.0/{collection}/{ident}/tags/{tag}", tags.show, 204),
+    Route("PUT", "/v2.0/{collection}/{ident}/tags/{tag}", tags.add, 201),
+    Route("DELETE", "/v2.0/{collection}/{ident}/tags/{tag}", tags.remove, 204),
+)
+
+
+def install(app: FastAPI) -> None:
+    """Have `app` serve the map."""
+    for route in ROUTES:
+        noun = route.handler.__module__.rpartition(".")[2]
+        verb = route.handler.__name__.rstrip("_")
+        app.add_api_route(
+            route.path,
+            route.handler,
+            methods=[route.method],
+            status_code=route.status,
+            response_model=None,
+            tags=[noun],
+            name=f"{verb} {noun}",
+            operation_id=f"{noun}.{verb}",
+            include_in_schema=route.path != "/v2.0",
+        )
