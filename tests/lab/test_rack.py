@@ -184,6 +184,22 @@ async def test_what_stops_a_network_boot(ports: Ports, vlan: int | None, reason:
         assert api.heartbeats == {}
 
 
+async def test_a_dead_networking_api_is_recorded_and_asked_again() -> None:
+    class Dead(Ports):
+        async def __call__(self, mac: str, vlan: int) -> PortLease | None:
+            raise aiohttp.ClientError(f"no answer about {mac} in {vlan}")
+
+    async with rack_of(one_rack(), None, Dead()) as rack:
+        server = rack.servers["server-1-1"]
+        load_all(rack, access(PROVISION), "a")
+        server.set_boot_device("pxe")
+        await server.power_on()
+        await server.until(lambda s: list(s.journal).count("eth0: no DHCP answer") == 2)
+        failures = rack.services["services"].failures
+        assert len(failures) >= 2
+        assert "DHCP of 52:54:01:01:00:00 in VLAN 100" in failures[0]
+
+
 async def test_a_boot_that_fails_goes_on_trying_other_nics() -> None:
     async with baremetal_api() as api, rack_of(one_rack(pxe_nics=("eth0", "eth1")), api) as rack:
         server = rack.servers["server-1-1"]

@@ -370,3 +370,43 @@ def test_bonded_servers_get_each_frame_once_whatever_fails(
                 serial += 1
                 server.send(b"%d" % serial, to=other.bond.mac)
                 assert other.count(b"%d" % serial) == (1 if connected and alive else 0)
+
+
+lags = st.none() | st.builds(LagMembership, st.integers(1, 2), st.booleans(), st.booleans(), st.integers(1, 2))
+loads = st.tuples(st.integers(0, 3), st.lists(st.tuples(st.sampled_from([10, 20]), lags), min_size=2, max_size=2))
+flaps = st.tuples(st.integers(0, 3), st.integers(0, 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(loads | flaps, max_size=12))
+def test_lacp_servers_never_get_a_frame_twice_and_always_recover(
+    steps: list[tuple[int, list[tuple[int, LagMembership | None]]] | tuple[int, int]],
+) -> None:
+    """Whatever the switches are told, on one side or on both: no duplicates, no echo, no storm."""
+    leaves = fabric(2, ports=2)
+    servers = [BondedHost(f"s{n}", n + 1) for n in range(4)]
+    for n, server in enumerate(servers):
+        for side in (0, 1):
+            connect(server.nics[side].interface, leaves[2 * (n // 2) + side].interface(f"p{n % 2}"))
+        server.up()
+    serial = 0
+    for index, what in steps:
+        if isinstance(what, int):
+            nic = servers[index].nics[what].interface
+            nic.up = not nic.up
+        else:
+            leaves[index].load({f"p{port}": access(vlan, lag) for port, (vlan, lag) in enumerate(what)})
+        for server in servers:
+            serial += 1
+            server.send(b"%d" % serial)
+            assert server.count(b"%d" % serial) == 0
+            assert max(other.count(b"%d" % serial) for other in servers) <= 1
+    for leaf in leaves:
+        leaf.load({f"p{n}": access(10, LagMembership(n + 1, lacp=True)) for n in (0, 1)})
+    for server in servers:
+        for nic in server.nics:
+            nic.interface.up = True
+        assert server.bond is not None
+        assert server.bond.active == tuple(server.nics)
+    servers[0].send(b"all is well")
+    assert [server.count(b"all is well") for server in servers] == [0, 1, 1, 1]

@@ -22,6 +22,9 @@ from ironlane.lab.frames import (
     udp_frame,
 )
 
+_ARP_BYTES = ETHERTYPE_ARP.to_bytes(2, "big")
+_IPV4_BYTES = ETHERTYPE_IPV4.to_bytes(2, "big")
+
 UdpHandler = Callable[[bytes, Ipv4, Udp], None]
 """Called with the sender's MAC address, the packet and the datagram."""
 
@@ -87,7 +90,7 @@ class Ipv4Endpoint:
 
     def receive(self, frame: bytes) -> None:
         """Handle an untagged frame; what is malformed or not for us is ignored."""
-        if frame[:6] not in (self.mac, BROADCAST):
+        if not self._concerns(frame):
             return
         try:
             ethernet = Ethernet.parse(frame)
@@ -99,6 +102,17 @@ class Ipv4Endpoint:
                 self._receive_ipv4(ethernet.src, Ipv4.parse(ethernet.payload))
         except FrameError:
             return
+
+    def _concerns(self, frame: bytes) -> bool:
+        """Drop most broadcasts by a glance at their bytes: on a full rack each goes to hundreds of hosts."""
+        if frame[:6] != BROADCAST:
+            return frame[:6] == self.mac
+        kind = frame[12:14]
+        if kind == _ARP_BYTES:
+            return any(frame[38:42] == address.packed for address in self.addresses)
+        if kind == _IPV4_BYTES and frame[14:15] == b"\x45" and frame[23:24] == b"\x11":
+            return int.from_bytes(frame[36:38], "big") in self._udp
+        return kind == _IPV4_BYTES
 
     def _receive_arp(self, arp: Arp) -> None:
         self._arp_heard[arp.sender_ip] = arp.sender_mac

@@ -76,7 +76,7 @@ async def acquire(endpoint: Ipv4Endpoint, timings: Timings, *, ipxe: bool = Fals
         options = {Option.MESSAGE_TYPE: bytes([kind]), Option.PARAMETER_LIST: bytes([1, 3, 66, 67, 150]), **options}
         if ipxe:
             options |= {Option.IPXE: b"\xb1\x05\x01\x80\x86\x10\x0e", Option.USER_CLASS: b"iPXE"}
-        message = DhcpMessage(True, xid, endpoint.mac, options)
+        message = DhcpMessage(True, xid, endpoint.mac, options, broadcast=False)
         endpoint.send_udp(BROADCAST, LIMITED_BROADCAST, Udp(CLIENT_PORT, SERVER_PORT, message.pack()))
 
     endpoint.bind(CLIENT_PORT, receive)

@@ -58,6 +58,7 @@ class VirtualSwitch:
         self._mac = mac_bytes(mac)
         self._lags = LagDomain(self._mac)
         self._partner: VirtualSwitch | None = None
+        self._flooded: dict[int, tuple[LogicalPort, ...]] = {}
         self._learned: dict[tuple[int, bytes], LogicalPort] = {}
         self._ports: dict[str, SwitchPort] = {}
         self._by_interface: dict[Interface, SwitchPort] = {}
@@ -76,6 +77,7 @@ class VirtualSwitch:
         interface = Interface(f"{self.name}/{name}", self._receive, on_carrier=self._carrier, up=forwarding.enabled)
         port = SwitchPort(name, len(self._ports) + 1, interface, forwarding, all_vlans)
         self._ports[name] = self._by_interface[interface] = port
+        self._flooded.clear()
         return port
 
     @property
@@ -129,6 +131,7 @@ class VirtualSwitch:
         for port in changed:
             port.forwarding = config.get(port.name, PortForwarding())
         if changed:
+            self._flooded.clear()
             self._flush()
             self._regroup(changed, old)
             for port in changed:
@@ -200,17 +203,21 @@ class VirtualSwitch:
 
     def _forward(self, vlan: int, addresses: bytes, rest: bytes, came_from: LogicalPort) -> None:
         known = None if addresses[0] & 1 else self._learned.get((vlan, addresses[:6]))
-        if known is None:
-            ports = (p for p in self._ports.values() if p.carries(vlan))
-            targets = dict.fromkeys(p.name if p.lag_number is None else p.lag_number for p in ports)
-        else:
-            targets = {known: None}
+        targets = self._carriers(vlan) if known is None else (known,)
         for target in targets:
             if target == came_from:
                 continue
             port = self._egress(target, vlan, addresses, came_from, known is not None)
             if port is not None:
                 _emit(port, vlan, addresses, rest)
+
+    def _carriers(self, vlan: int) -> tuple[LogicalPort, ...]:
+        """All ports and LAGs that carry a VLAN."""
+        if vlan not in self._flooded:
+            ports = (port for port in self._ports.values() if port.carries(vlan))
+            found = dict.fromkeys(port.name if port.lag_number is None else port.lag_number for port in ports)
+            self._flooded[vlan] = tuple(found)
+        return self._flooded[vlan]
 
     def _egress(
         self, target: LogicalPort, vlan: int, addresses: bytes, came_from: LogicalPort, unicast: bool
