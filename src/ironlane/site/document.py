@@ -88,7 +88,7 @@ def _refuse_aliases(text: str) -> None:
 def scalar(node: yaml.ScalarNode) -> str | int | float | bool | None:
     """A scalar by the core schema of YAML 1.2: quoted is text; plain is null, a boolean, a number, or else text."""
     text = str(node.value)
-    if node.style is not None:
+    if node.style:  # plain is None from PyYAML's own parser and "" from libyaml's
         return text
     if text in _NULL:
         return None

@@ -1,0 +1,18 @@
+"""The `ironlane` command."""
+
+from __future__ import annotations
+
+import click
+
+from ironlane.cli.site import site
+from ironlane.cli.switch import switch
+
+
+@click.group()
+@click.version_option(package_name="ironlane")
+def main() -> None:
+    """The bare-metal network service: puts servers on networks, and proves that they are nowhere else."""
+
+
+main.add_command(site)
+main.add_command(switch)
