@@ -108,6 +108,7 @@ class BaremetalPort:
     extra: Mapping[str, Any] = field(default_factory=dict)
     internal_info: Mapping[str, Any] = field(default_factory=dict)
     category: str | None = None
+    vendor: str | None = None
     description: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None

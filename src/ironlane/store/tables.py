@@ -349,6 +349,7 @@ baremetal_ports = sa.Table(
     _json("extra"),
     _json("internal_info"),
     sa.Column("category", sa.String(80)),
+    sa.Column("vendor", sa.String(32)),
     sa.Column("description", sa.String(255)),
     *_times(),
 )
