@@ -217,9 +217,12 @@ def test_min_links_counts_both_switches_of_the_pair() -> None:
 
 def test_unbundling_tells_the_server_without_a_carrier_change() -> None:
     first, second, server, host = mlag(access(10, LACP))
-    first.load({"p0": access(10), "p1": access(10)})
-    second.load({})
     assert server.bond is not None
+    first.load({"p0": access(10), "p1": access(10)})
+    assert server.bond.active == (server.nics[1],)
+    host.send(b"half")
+    assert server.count(b"half") == 1
+    second.load({})
     assert server.bond.active == (server.nics[0],)
     host.send(b"single")
     assert server.count(b"single") == 1
