@@ -1,0 +1,108 @@
+"""`/v1/lookup` and `/v1/heartbeat/{node}`: what the ramdisk on a node says. Neither needs a token of the identity
+service: the ramdisk has none. It proves itself by the agent token that its first lookup of a boot was given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from ironlane.api.baremetal import checks
+from ironlane.api.baremetal.call import Call, Json, accepted, ok
+from ironlane.api.baremetal.secrets import MASK, masked
+from ironlane.model.errors import Invalid
+from ironlane.model.node import Node
+from ironlane.store import nodes
+from ironlane.store.database import Tx
+
+STATUSES = ("start", "end", "error")
+
+_HEARTBEAT = {
+    "callback_url": 22,
+    "agent_version": 36,
+    "agent_token": 62,
+    "agent_verify_ca": 68,
+    "agent_status": 72,
+    "agent_status_message": 72,
+}
+
+
+async def lookup(call: Call) -> Response:
+    """The node that a ramdisk runs on: `?addresses=<MAC>,<MAC>` or `?node_uuid=`.
+
+    `{"node": {uuid, properties, instance_info, driver_internal_info, provision_state, links}, "config":
+    {heartbeat_timeout, agent_token, agent_token_required, …}}`; `agent_token` reads `******` once it has been told.
+    """
+    for key in call.query:
+        if key not in {"addresses", "node_uuid"}:
+            raise Invalid(f'Unknown argument: "{key[:64]}"', field=key[:64])
+    addresses = _addresses(call.query.get("addresses", ""))
+    node_uuid = call.query.get("node_uuid") or None
+    if not addresses and node_uuid is None:
+        raise Invalid("addresses: name at least one MAC address, or node_uuid", field="addresses")
+    ident = checks.identifier(node_uuid, "node_uuid") if node_uuid is not None else None
+
+    def write(tx: Tx) -> tuple[Node, str | None]:
+        return nodes.record_lookup(tx, addresses, ident)
+
+    node, token = await call.store.write(write)
+    return ok({"node": _node(call, node), "config": _config(call, token)})
+
+
+async def heartbeat(call: Call) -> Response:
+    """A ramdisk is alive: `{callback_url, agent_token, agent_version?, agent_status?, agent_status_message?}`."""
+    body = await call.fields(_HEARTBEAT, required=("callback_url",))
+    optional = checks.optional
+    told: dict[str, Any] = {
+        "callback_url": checks.text(2048, shortest=1)(body["callback_url"], "callback_url"),
+        "version": optional(checks.text())(body.get("agent_version"), "agent_version"),
+        "status": optional(checks.one_of(STATUSES))(body.get("agent_status") or None, "agent_status"),
+        "message": optional(checks.text(65536))(body.get("agent_status_message"), "agent_status_message"),
+    }
+    token = optional(checks.text(1024))(body.get("agent_token"), "agent_token")
+
+    def write(tx: Tx) -> None:
+        nodes.record_heartbeat(tx, nodes.get(tx, call.path("node")).id, token, **told)
+
+    await call.store.write(write)
+    return accepted()
+
+
+def _addresses(text: str) -> list[str]:
+    """The MAC addresses in a list; others (InfiniBand GUIDs) are left out, as in Ironic."""
+    found = []
+    for part in text.split(","):
+        try:
+            found.append(checks.mac(part.strip(), "addresses"))
+        except Invalid:
+            continue
+    return found
+
+
+def _node(call: Call, node: Node) -> Json:
+    """What a ramdisk needs to know, and no more: anybody on the provisioning network may ask."""
+    return {
+        "uuid": node.id,
+        "properties": dict(node.properties),
+        "instance_info": masked(node.instance_info),
+        "driver_internal_info": masked(node.driver_internal_info),
+        "provision_state": node.provision_state.value,
+        "links": call.links("nodes", node.id),
+    }
+
+
+def _config(call: Call, token: str | None) -> Json:
+    config: Json = {
+        "metrics": {
+            "backend": "noop",
+            "prepend_host": False,
+            "prepend_uuid": False,
+            "prepend_host_reverse": True,
+            "global_prefix": None,
+        },
+        "metrics_statsd": {"statsd_host": None, "statsd_port": None},
+        "heartbeat_timeout": call.settings.heartbeat_timeout,
+        "agent_token": token if token is not None else MASK,
+        "agent_token_required": True,
+    }
+    return config

@@ -1,0 +1,135 @@
+"""The Baremetal API as an application of its own; `/baremetal` of the service, or alone at the root."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ironlane.api import http
+from ironlane.api.baremetal import errors, microversions
+from ironlane.api.baremetal.call import Call, Settings
+from ironlane.api.baremetal.fields import Resource
+from ironlane.api.baremetal.microversions import NotAcceptable
+from ironlane.api.baremetal.node_fields import NODE
+from ironlane.api.baremetal.portgroups import PORTGROUP
+from ironlane.api.baremetal.ports import PORT
+from ironlane.api.baremetal.routes import ROUTES, Route
+from ironlane.store.database import Store
+
+BODY_LIMIT = 8 * 1024 * 1024
+"""Bytes of a request body at the most: a config drive comes in one."""
+
+_VERSION = "ironlane.baremetal.version"
+"""Where the ASGI scope holds a request's microversion."""
+
+
+def create(
+    store: Store,
+    *,
+    heartbeat_timeout: int = 300,
+    conductor_timeout: float = 60.0,
+    max_limit: int = 1000,
+    body_limit: int = BODY_LIMIT,
+) -> FastAPI:
+    """The application.
+
+    Args:
+        store: where everything is read and written; the caller closes it.
+        heartbeat_timeout: seconds, told to ramdisks.
+        conductor_timeout: seconds after which a conductor that was not heard of counts as dead.
+        max_limit: items of a page at the most.
+        body_limit: bytes of a request body at the most.
+    """
+    app = FastAPI(
+        title="Ironlane Baremetal API",
+        version=microversions.number(microversions.NEWEST),
+        docs_url="/docs",
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    settings = Settings(heartbeat_timeout, conductor_timeout, max_limit)
+    for route in ROUTES:
+        app.add_api_route(
+            route.path,
+            _endpoint(route, store, settings),
+            methods=[route.method],
+            name=f"{route.handler.__module__.rpartition('.')[2]}.{route.handler.__name__}",
+            summary=(route.handler.__doc__ or "").strip().splitlines()[0],
+            response_model=None,
+            openapi_extra=_described(route),
+        )
+    errors.install(app)
+    app.add_middleware(Microversion)
+    http.install(app, errors.failure, body_limit=body_limit)
+    return app
+
+
+class Microversion:
+    """Negotiates the version of each request below `/v1` and tells it in the answer; takes off a trailing slash."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        root = scope.get("root_path", "")
+        path = scope["path"].removeprefix(root)
+        if path == "/v1" or path.startswith("/v1/"):
+            try:
+                scope[_VERSION] = microversions.negotiate(Headers(scope=scope))
+            except NotAcceptable as error:
+                await errors.failure(406, error.code, error.message)(scope, receive, send)
+                return
+        if path != "/":
+            scope["path"] = root + (path.rstrip("/") or "/")
+
+        async def announced(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                microversions.announce(MutableHeaders(scope=message), scope.get(_VERSION))
+            await send(message)
+
+        await self.app(scope, receive, announced)
+
+
+def _endpoint(route: Route, store: Store, settings: Settings) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        version = request.scope.get(_VERSION, microversions.NEWEST)
+        if version < route.since or any("\0" in str(part) for part in request.path_params.values()):
+            raise HTTPException(404)
+        base = str(request.base_url).rstrip("/")
+        return await route.handler(Call(request, store, settings, version, base))
+
+    return endpoint
+
+
+def _described(route: Route) -> dict[str, Any]:
+    """What OpenAPI cannot see in the handler's signature: path parameters, and bodies from the tables of fields."""
+    names = re.findall(r"{(\w+)}", route.path)
+    described: dict[str, Any] = {
+        "parameters": [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
+    }
+    resource = {"nodes": NODE, "ports": PORT, "portgroups": PORTGROUP}.get(route.path.split("/")[-1])
+    if route.method == "POST" and resource is not None:
+        described["requestBody"] = {"content": {"application/json": {"schema": _schema(resource)}}}
+    return described
+
+
+def _schema(resource: Resource) -> dict[str, Any]:
+    settable = [field for field in resource.fields.values() if field.check is not None]
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [field.name for field in settable if field.required],
+        "properties": {
+            field.name: {"description": f"Since {microversions.number(field.since)}."} for field in settable
+        },
+    }

@@ -1,0 +1,96 @@
+"""The whole URL map of the Baremetal API: method, path, since which version (older ones answer 404), handler."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ironlane.api.baremetal import (
+    agent,
+    conductors,
+    discovery,
+    nodes,
+    portgroups,
+    ports,
+    states,
+    validation,
+    vifs,
+)
+from ironlane.api.baremetal.call import Handler
+
+
+class Route(NamedTuple):
+    method: str
+    path: str
+    since: int
+    handler: Handler
+
+
+# Literal paths stand before those with a name in the same place.
+ROUTES = (
+    Route("GET", "/", 1, discovery.root),
+    Route("GET", "/v1", 1, discovery.v1),
+    # nodes
+    Route("GET", "/v1/nodes", 1, nodes.index),
+    Route("POST", "/v1/nodes", 1, nodes.create),
+    Route("GET", "/v1/nodes/detail", 1, nodes.detail),
+    Route("GET", "/v1/nodes/{node}", 1, nodes.show),
+    Route("PATCH", "/v1/nodes/{node}", 1, nodes.update),
+    Route("DELETE", "/v1/nodes/{node}", 1, nodes.delete),
+    Route("GET", "/v1/nodes/{node}/validate", 1, validation.validate),
+    Route("PUT", "/v1/nodes/{node}/maintenance", 1, states.set_maintenance),
+    Route("DELETE", "/v1/nodes/{node}/maintenance", 1, states.clear_maintenance),
+    Route("GET", "/v1/nodes/{node}/states", 1, states.show),
+    Route("PUT", "/v1/nodes/{node}/states/provision", 1, states.provision),
+    Route("PUT", "/v1/nodes/{node}/states/power", 1, states.power),
+    Route("GET", "/v1/nodes/{node}/states/console", 1, states.console),
+    Route("GET", "/v1/nodes/{node}/management/boot_device", 1, states.boot_device),
+    Route("PUT", "/v1/nodes/{node}/management/boot_device", 1, states.set_boot_device),
+    Route("GET", "/v1/nodes/{node}/management/boot_device/supported", 1, states.supported_boot_devices),
+    Route("GET", "/v1/nodes/{node}/ports", 1, ports.of_node),
+    Route("GET", "/v1/nodes/{node}/ports/detail", 1, ports.of_node_detail),
+    Route("GET", "/v1/nodes/{node}/portgroups", 24, portgroups.of_node),
+    Route("GET", "/v1/nodes/{node}/portgroups/detail", 24, portgroups.of_node_detail),
+    Route("GET", "/v1/nodes/{node}/vifs", 28, vifs.listed),
+    Route("POST", "/v1/nodes/{node}/vifs", 28, vifs.attach),
+    Route("DELETE", "/v1/nodes/{node}/vifs/{vif}", 28, vifs.detach),
+    Route("GET", "/v1/nodes/{node}/traits", 37, vifs.traits),
+    Route("PUT", "/v1/nodes/{node}/traits", 37, vifs.set_traits),
+    Route("DELETE", "/v1/nodes/{node}/traits", 37, vifs.remove_traits),
+    Route("PUT", "/v1/nodes/{node}/traits/{trait}", 37, vifs.add_trait),
+    Route("DELETE", "/v1/nodes/{node}/traits/{trait}", 37, vifs.remove_trait),
+    Route("GET", "/v1/nodes/{node}/volume", 32, discovery.volume),
+    Route("GET", "/v1/nodes/{node}/volume/connectors", 32, discovery.no_connectors),
+    Route("GET", "/v1/nodes/{node}/volume/targets", 32, discovery.no_targets),
+    # ports
+    Route("GET", "/v1/ports", 1, ports.index),
+    Route("POST", "/v1/ports", 1, ports.create),
+    Route("GET", "/v1/ports/detail", 1, ports.detail),
+    Route("GET", "/v1/ports/{port}", 1, ports.show),
+    Route("PATCH", "/v1/ports/{port}", 1, ports.update),
+    Route("DELETE", "/v1/ports/{port}", 1, ports.delete),
+    # portgroups
+    Route("GET", "/v1/portgroups", 23, portgroups.index),
+    Route("POST", "/v1/portgroups", 23, portgroups.create),
+    Route("GET", "/v1/portgroups/detail", 23, portgroups.detail),
+    Route("GET", "/v1/portgroups/{portgroup}", 23, portgroups.show),
+    Route("PATCH", "/v1/portgroups/{portgroup}", 23, portgroups.update),
+    Route("DELETE", "/v1/portgroups/{portgroup}", 23, portgroups.delete),
+    Route("GET", "/v1/portgroups/{portgroup}/ports", 24, ports.of_portgroup),
+    Route("GET", "/v1/portgroups/{portgroup}/ports/detail", 24, ports.of_portgroup_detail),
+    # conductors and drivers
+    Route("GET", "/v1/conductors", 49, conductors.index),
+    Route("GET", "/v1/conductors/{hostname}", 49, conductors.show),
+    Route("GET", "/v1/drivers", 1, conductors.drivers),
+    Route("GET", "/v1/drivers/{driver}", 1, conductors.driver),
+    Route("GET", "/v1/drivers/{driver}/properties", 1, conductors.driver_properties),
+    # the ramdisk on a node; without authentication
+    Route("GET", "/v1/lookup", 22, agent.lookup),
+    Route("POST", "/v1/heartbeat/{node}", 22, agent.heartbeat),
+    # volumes: none, but nova asks
+    Route("GET", "/v1/volume", 32, discovery.volume),
+    Route("GET", "/v1/volume/connectors", 32, discovery.no_connectors),
+    Route("GET", "/v1/volume/targets", 32, discovery.no_targets),
+)
+
+PUBLIC = frozenset({"/", "/v1", "/v1/lookup", "/v1/heartbeat/{node}"})
+"""Paths that need no authentication, as in Ironic."""
