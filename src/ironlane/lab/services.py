@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
@@ -48,10 +49,10 @@ class ServicesHost:
         self.interface = Interface(f"{name}/eth0", self._receive)
         self.taps: list[Callable[[Interface, bytes], None]] = []
         """Called with every arriving frame, as it came."""
-        self.silent: list[tuple[str, int]] = []
-        """MAC address and VLAN of DHCP clients that got no answer."""
-        self.failures: list[str] = []
-        """Why DHCP questions could not be looked up."""
+        self.silent: deque[tuple[str, int]] = deque(maxlen=1000)
+        """MAC address and VLAN of the latest DHCP clients that got no answer."""
+        self.failures: deque[str] = deque(maxlen=1000)
+        """Why the latest DHCP questions could not be looked up."""
         self._responder = DhcpResponder(find_port) if find_port else None
         self._read_file = read_file
         self._endpoints: dict[int, Ipv4Endpoint] = {}
