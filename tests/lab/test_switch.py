@@ -295,7 +295,7 @@ forwardings = st.builds(
 ).map(lambda f: PortForwarding(f.enabled, f.pvid, f.tagged - {f.pvid}))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     configs=st.lists(st.lists(forwardings, min_size=8, max_size=8), min_size=1, max_size=3),
     sends=st.lists(
@@ -332,7 +332,7 @@ def test_frames_arrive_exactly_where_the_vlan_goes(
                 assert Ethernet.parse(hosts[n].got[-1]).vlan == (None if vlan == config[n].pvid else vlan)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     kinds=st.lists(st.sampled_from(["lacp", "static", "single"]), min_size=4, max_size=4),
     vlans=st.lists(st.sampled_from([10, 20]), min_size=4, max_size=4),
@@ -380,7 +380,7 @@ loads = st.tuples(st.integers(0, 3), st.lists(st.tuples(st.sampled_from([10, 20]
 flaps = st.tuples(st.integers(0, 3), st.integers(0, 1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(loads | flaps, max_size=12))
 def test_lacp_servers_never_get_a_frame_twice_and_always_recover(
     steps: list[tuple[int, list[tuple[int, LagMembership | None]]] | tuple[int, int]],
