@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -74,20 +75,36 @@ def _until_ready(programs: Path, folder: Path, server: subprocess.Popen[bytes]) 
         time.sleep(0.05)
 
 
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty SQLite database with our tables."""
+    async with _opened(f"sqlite:///{tmp_path}/test.sqlite") as opened:
+        yield opened
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 async def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """An empty database with our tables, once on each kind of database."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/any.sqlite"
+        url = f"sqlite:///{tmp_path}/test.sqlite"
     else:
-        server: str = request.getfixturevalue("postgresql")
-        name = "test_" + os.urandom(6).hex()
-        folder = server.rsplit("=", 1)[1]
-        programs = _postgresql_programs()
-        assert programs is not None
-        subprocess.run([programs / "createdb", "-h", folder, "-U", "ironlane", name], check=True)
-        url = server.format(name)
-    store = open_store(url)
-    await store.write(lambda tx: metadata.create_all(tx.connection))
-    yield store
-    await store.close()
+        url = _new_database(request.getfixturevalue("postgresql"))
+    async with _opened(url) as opened:
+        yield opened
+
+
+def _new_database(server: str) -> str:
+    name = "test_" + os.urandom(6).hex()
+    programs = _postgresql_programs()
+    assert programs is not None
+    folder = server.rsplit("=", 1)[1]
+    subprocess.run([programs / "createdb", "-h", folder, "-U", "ironlane", name], check=True)
+    return server.format(name)
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[Store]:
+    opened = open_store(url)
+    await opened.write(lambda tx: metadata.create_all(tx.connection))
+    yield opened
+    await opened.close()

@@ -7,7 +7,7 @@ stops them in order.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -78,13 +78,13 @@ class Service:
             "switch": Worker(
                 "switch",
                 self.fabric.converge,
-                lambda: self.store.read(lambda tx: leases.due(tx, switches)),
+                self._due(switches),
                 interval=settings.scan_interval,
             ),
             "node": Worker(
                 "node",
                 self.lifecycle.advance,
-                lambda: self.store.read(lambda tx: leases.due(tx, nodes)),
+                self._due(nodes),
                 interval=settings.scan_interval,
             ),
         }
@@ -114,6 +114,9 @@ class Service:
             await driver.close()
         await self.members.stop()
         await self.store.close()
+
+    def _due(self, table: sa.Table) -> Callable[[bool], Awaitable[list[str]]]:
+        return lambda waiting: self.store.read(lambda tx: leases.due(tx, table, waiting=waiting))
 
     def _hinted(self, hint: Hint) -> None:
         self._workers[hint.kind].poke(hint.id)

@@ -133,7 +133,10 @@ class LifecycleLoop:
         if changes.get("provision_state", node.provision_state) != node.provision_state:
             changes["provision_updated_at"] = tx.now
             log.info(
-                "node changed state", node=node.label, before=node.provision_state, after=changes["provision_state"]
+                "node changed state",
+                node=node.label,
+                before=node.provision_state.value,
+                after=changes["provision_state"].value,
             )
         node_rows.update(tx, node.id, changes)
         tx.hints.clear()  # our own due time is in the return value

@@ -22,7 +22,7 @@ class Worker:
     """Args:
     kind: what the ids name, for the log ("switch", "node").
     work: does what is due for an id, and returns after how long to look again (None: only when something is due).
-    scan: the ids whose rows are due.
+    scan: the ids whose rows are due; with True also those that are waiting, which is asked once at the start.
     limit: how many ids are worked on at once.
     interval: seconds between two looks at the table.
     """
@@ -31,7 +31,7 @@ class Worker:
         self,
         kind: str,
         work: Callable[[str], Awaitable[timedelta | None]],
-        scan: Callable[[], Awaitable[list[str]]],
+        scan: Callable[[bool], Awaitable[list[str]]],
         *,
         limit: int = 256,
         interval: float = 1.0,
@@ -74,11 +74,13 @@ class Worker:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def _scan_loop(self) -> None:
+        waiting = True
         while True:
             try:
-                for ident in await self._scan():
+                for ident in await self._scan(waiting):
                     if ident not in self._running:
                         self.poke(ident)
+                waiting = False
             except IronlaneError as error:
                 log.warning("cannot look for due work", kind=self._kind, error=error.message)
             except Exception:

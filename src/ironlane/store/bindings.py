@@ -25,7 +25,7 @@ from ironlane.store.attachments import (
     of_switch_port,
 )
 from ironlane.store.database import Tx
-from ironlane.store.tables import attachments, lag_claims, ports, segments, switch_ports, switches
+from ironlane.store.tables import attachments, lag_claims, nodes, ports, segments, switch_ports, switches
 
 LAG_NUMBERS = range(1, 1001)
 
@@ -107,8 +107,7 @@ def settle(tx: Tx, switch: SwitchId, judged: Collection[Attachment], observed: M
         release_segments(tx, {a.network for a in gone})
     _store_observed(tx, switch, observed)
     refresh_status(tx, changed)
-    for host in {a.host for a in judged if a.network_port in changed}:
-        tx.hint("node", host)
+    _wake_nodes(tx, {a.host for a in judged if a.network_port in changed})
 
 
 def carries(config: PortConfig | None, attachment: Attachment) -> bool:
@@ -116,6 +115,15 @@ def carries(config: PortConfig | None, attachment: Attachment) -> bool:
     if config is None or not config.enabled or config.lag != attachment.lag:
         return False
     return attachment.vlan in config.tagged if attachment.tagged else attachment.vlan == config.untagged
+
+
+def _wake_nodes(tx: Tx, hosts: Collection[str]) -> None:
+    """Nodes that wait for their switch ports are due: by their rows, because another conductor may own them."""
+    if hosts:
+        waiting = nodes.c.id.in_(sorted(hosts)) & nodes.c.due_at.is_not(None)
+        tx.execute(sa.update(nodes).where(waiting).values(due_at=tx.now))
+    for host in hosts:
+        tx.hint("node", host)
 
 
 def _vlans(observed: Mapping[str, PortConfig], port: str) -> frozenset[Vlan]:

@@ -136,13 +136,10 @@ def _alive(tx: Tx, hostname: str, epoch: int, since: datetime) -> bool:
     return row is not None
 
 
-def due(tx: Tx, table: sa.Table, limit: int = 1000) -> list[str]:
-    """Ids of rows of `nodes` or `switches` that are due by now, longest waiting first."""
-    return list(
-        tx.execute(
-            sa.select(table.c.id)
-            .where(table.c.due_at.is_not(None), table.c.due_at <= tx.now)
-            .order_by(table.c.due_at)
-            .limit(limit)
-        ).scalars()
-    )
+def due(tx: Tx, table: sa.Table, *, waiting: bool = False, limit: int = 1000) -> list[str]:
+    """Ids of rows of `nodes` or `switches` that are due by now, longest waiting first.
+
+    With `waiting` also those that are to be looked at later: a conductor that starts looks at everything unfinished.
+    """
+    soon = table.c.due_at.is_not(None) if waiting else table.c.due_at <= tx.now
+    return list(tx.execute(sa.select(table.c.id).where(soon).order_by(table.c.due_at).limit(limit)).scalars())

@@ -1,0 +1,247 @@
+"""The life of a server over the real rows and loops: states, networks, failures, restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from ironlane.model.errors import Invalid, Temporary
+from ironlane.model.fabric import Lag, PortConfig, Vlan
+from ironlane.power.base import PowerState
+from ironlane.store import nodes, ports, vifs
+from ironlane.store.attachments import of_host
+from ironlane.store.database import Store
+from tests.conductor.site import CLEANING, PROVISIONING, Site
+
+
+@pytest.fixture
+async def site(store: Store) -> Site:
+    return await _furnished(store)
+
+
+@pytest.fixture
+async def any_site(any_store: Store) -> Site:
+    """The same, once on each kind of database."""
+    return await _furnished(any_store)
+
+
+async def _furnished(store: Store) -> Site:
+    made = Site(store)
+    await made.furnish()
+    return made
+
+
+async def test_a_whole_life(any_site: Site) -> None:
+    site = any_site
+    async with site.conductor():
+        node = await site.node(1)
+        await site.ask(node, "manage")
+        await site.until_state(node, "manageable")
+        await site.ask(node, "provide")
+        await site.until_state(node, "clean wait", "booted")
+        assert site.carried() == {"leaf-1": {"p1": PortConfig(untagged=Vlan(CLEANING))}, "leaf-2": {}}
+        await site.report(node)
+        await site.until_state(node, "available")
+        assert site.carried() == {"leaf-1": {}, "leaf-2": {}}
+
+        port = await site.tenant_port("red")
+        await site.attach(node, port)
+        assert site.carried() == {"leaf-1": {}, "leaf-2": {}}, "an attached VIF touches no switch"
+        await site.ask(node, "active")
+        await site.until_state(node, "wait call-back", "booted")
+        assert site.carried() == {"leaf-1": {"p1": PortConfig(untagged=Vlan(PROVISIONING))}, "leaf-2": {}}
+        await site.report(node)
+        active = await site.until_state(node, "active")
+        bundled = PortConfig(untagged=Vlan(await site.vlan(port)), lag=Lag(1))
+        assert site.carried() == {"leaf-1": {"p1": bundled}, "leaf-2": {"p1": bundled}}
+        assert active.power_state == PowerState.ON
+        bound = await site.store.read(lambda tx: ports.get(tx, port))
+        assert bound.status == "ACTIVE"
+        assert bound.mac_address == "52:54:00:01:00:01", "a portgroup's MAC is its primary NIC's"
+
+        await site.ask(node, "deleted")
+        await site.until_state(node, "clean wait", "booted")
+        await site.report(node)
+        await site.until_state(node, "available")
+        assert site.carried() == {"leaf-1": {}, "leaf-2": {}}
+        assert await site.store.read(lambda tx: vifs.listed(tx, node.id)) == []
+    site.assert_walls_stood()
+
+
+async def test_one_network_takes_the_portgroup_of_higher_priority_and_two_take_both(site: Site) -> None:
+    async with site.conductor():
+        one, two = [await site.node(number, priorities=(1, 5)) for number in (1, 2)]
+        await asyncio.gather(site.to_available(one), site.to_available(two))
+        red, blue, green = [await site.tenant_port(name) for name in ("red", "blue", "green")]
+        await site.attach(one, red)
+        await site.attach(two, blue)
+        await site.attach(two, green)
+        extra = await site.tenant_port("extra")
+        with pytest.raises(Invalid, match=extra) as caught:
+            await site.attach(two, extra)
+        assert caught.value.code == "NoFreePhysicalPorts"
+        await asyncio.gather(site.to_active(one), site.to_active(two))
+        vlans = [Vlan(await site.vlan(port)) for port in (red, blue, green)]
+        for carried in site.carried().values():
+            assert {port: config.untagged for port, config in carried.items()} == {
+                "p2": vlans[0],  # node 1, priority 5; its p1 (priority 1) stays idle
+                "p4": vlans[1],  # node 2: the first network on the higher priority
+                "p3": vlans[2],
+            }
+
+
+async def test_a_switch_that_fails_is_told_and_retried_until_it_obeys(site: Site) -> None:
+    async with site.conductor():
+        node = await site.node(1)
+        await site.to_available(node)
+        port = await site.tenant_port("red")
+        await site.attach(node, port)
+        await site.ask(node, "active")
+        await site.until_state(node, "wait call-back", "booted")
+        site.leaves["leaf-2"].unreachable = True
+        await site.report(node)
+        await site.until(
+            lambda tx: "leaf-2 does not answer" in ports.get(tx, port).status_reason, "the reason is on the port"
+        )
+        assert (await site.store.read(lambda tx: ports.get(tx, port))).status == "DOWN"
+        assert (await site.until_state(node, "deploying")).step == "tenant"
+        site.leaves["leaf-2"].unreachable = False
+        await site.until_state(node, "active")
+
+
+@pytest.mark.parametrize("half", [False, True])
+async def test_a_commit_that_is_lost_half_way_is_read_back_and_repeated(site: Site, half: bool) -> None:
+    async with site.conductor():
+        nodes_ = [await site.node(number) for number in (1, 2, 3)]
+        for leaf in site.leaves.values():
+            leaf.fail_applies, leaf.half = 3, half
+        await asyncio.gather(*(site.to_available(node) for node in nodes_))
+        assert site.carried() == {"leaf-1": {}, "leaf-2": {}}
+    site.assert_walls_stood()
+
+
+async def test_detach_fails_closed(site: Site) -> None:
+    async with site.conductor():
+        node = await site.node(1)
+        await site.to_available(node)
+        await site.ask(node, "active")
+        await site.until_state(node, "wait call-back", "booted")
+        site.leaves["leaf-1"].unreachable = True
+        await site.report(node)
+        await site.until(lambda tx: nodes.by_id(tx, node.id).step == "leave", "leaving")
+        await asyncio.sleep(0.2)
+        held = await site.store.read(lambda tx: of_host(tx, node.id))
+        assert [a.state for a in held] == ["leaving"], "on record until the switch was read back"
+        assert (await site.until_state(node, "deploying")).step == "leave"
+        site.leaves["leaf-1"].unreachable = False
+        await site.until_state(node, "active")
+        assert await site.store.read(lambda tx: of_host(tx, node.id)) == []
+
+
+async def test_a_conductor_that_dies_anywhere_is_continued_from_the_rows(any_site: Site) -> None:
+    site = any_site
+    node = await site.node(1)
+    async with site.conductor():
+        await site.to_available(node)
+    await site.attach(node, await site.tenant_port("red"))
+    await site.ask(node, "active")
+    reported = False
+    for _ in range(40):
+        async with site.conductor():
+            await asyncio.sleep(0.03)
+            state = await site.store.read(lambda tx: nodes.by_id(tx, node.id))
+            if state.provision_state == "wait call-back" and state.step == "booted" and not reported:
+                await site.report(node)
+                reported = True
+        if state.provision_state == "active":
+            break
+    assert state.provision_state == "active"
+    site.assert_walls_stood()
+
+
+async def test_an_error_report_fails_the_node_and_takes_it_off_the_network(site: Site) -> None:
+    async with site.conductor():
+        node = await site.node(1)
+        await site.ask(node, "manage")
+        await site.until_state(node, "manageable")
+        await site.ask(node, "provide")
+        await site.until_state(node, "clean wait", "booted")
+        await site.report(node, "error", "the disk is on fire")
+        failed = await site.until_state(node, "clean failed")
+        assert "the disk is on fire" in (failed.last_error or "")
+        assert failed.maintenance
+        await site.until(lambda tx: not of_host(tx, node.id), "off the cleaning network")
+        assert site.carried() == {"leaf-1": {}, "leaf-2": {}}
+
+
+async def test_no_report_in_time_fails_the_node(site: Site) -> None:
+    site.settings = replace(site.settings, report_timeout=timedelta(milliseconds=100))
+    async with site.conductor():
+        node = await site.node(1)
+        await site.ask(node, "manage")
+        await site.until_state(node, "manageable")
+        await site.ask(node, "provide")
+        failed = await site.until_state(node, "clean failed")
+        assert "no report" in (failed.last_error or "")
+
+
+async def test_abort_takes_the_node_off_the_network(site: Site) -> None:
+    async with site.conductor():
+        node = await site.node(1)
+        await site.to_available(node)
+        await site.ask(node, "active")
+        await site.until_state(node, "wait call-back", "booted")
+        await site.ask(node, "abort")
+        await site.until(lambda tx: not of_host(tx, node.id), "off the provisioning network")
+        assert site.carried() == {"leaf-1": {}, "leaf-2": {}}
+
+
+async def test_a_bmc_that_does_not_answer_fails_the_node_after_retries(site: Site) -> None:
+    class Dead:
+        required = frozenset[str]()
+        properties: dict[str, str] = {}  # noqa: RUF012
+
+        def validate(self, driver_info: object) -> None: ...
+
+        async def get_power(self, _info: object) -> PowerState:
+            raise Temporary("BMC 192.0.2.1 does not answer")
+
+        async def close(self) -> None: ...
+
+    site.power = Dead()  # type: ignore[assignment]
+    async with site.conductor():
+        node = await site.node(1)
+        await site.ask(node, "manage")
+        failed = await site.until_state(node, "enroll")
+        await site.until(lambda tx: "does not answer" in (nodes.by_id(tx, node.id).last_error or ""), "the reason")
+        assert failed.target_provision_state is None or failed.target_provision_state == "manageable"
+
+
+async def test_many_ports_that_wait_go_into_one_commit(site: Site) -> None:
+    async with site.conductor():
+        made = [await site.node(number) for number in range(1, 7)]
+        await asyncio.gather(*(site.to_available(node) for node in made))
+        before = site.leaves["leaf-1"].commits
+        site.leaves["leaf-1"].unreachable = True
+        await asyncio.gather(*(site.ask(node, "active") for node in made))
+        await site.until(lambda tx: all(of_host(tx, node.id) for node in made), "all wait for the switch")
+        site.leaves["leaf-1"].unreachable = False
+        await asyncio.gather(*(site.until_state(node, "wait call-back") for node in made))
+        assert site.leaves["leaf-1"].commits == before + 1
+
+
+async def test_two_conductors_share_the_nodes_and_one_takes_over_when_the_other_leaves(any_site: Site) -> None:
+    site = any_site
+    made = [await site.node(number) for number in range(1, 7)]
+    async with site.conductor("c1"):
+        async with site.conductor("c2"):
+            await asyncio.gather(*(site.to_available(node) for node in made))
+        for node in made:
+            await site.ask(node, "active")
+        await asyncio.gather(*(site.until_state(node, "wait call-back", "booted") for node in made))
+        await asyncio.gather(*(site.report(node) for node in made))
+        await asyncio.gather(*(site.until_state(node, "active") for node in made))
+    site.assert_walls_stood()
