@@ -217,7 +217,7 @@ class Site:
 
         await self.store.write(work)
 
-    async def until(self, condition: Callable[[Tx], bool], what: str, seconds: float = 10.0) -> None:
+    async def until(self, condition: Callable[[Tx], bool], what: str, seconds: float = 30.0) -> None:
         try:
             async with asyncio.timeout(seconds):
                 while not await self.store.read(condition):  # noqa: ASYNC110 - rows change in threads
