@@ -52,8 +52,8 @@ def conditions(port_id: sa.ColumnElement[str], wanted: Mapping[str, Sequence[str
     return found
 
 
-def allocate_default(tx: Tx, network_id: str, port_id: str, mac: str) -> tuple[FixedIp, ...]:
-    """Give a port what it gets when it asks for nothing in particular.
+def allocate_default(tx: Tx, subnets: Sequence[Subnet], port_id: str, mac: str) -> tuple[FixedIp, ...]:
+    """Give a port what it gets when it asks for nothing in particular, from the subnets of its network.
 
     One IPv4 and one IPv6 address, each from the first subnet that has one left, and the stateless address of every
     subnet where hosts make their own.
@@ -62,14 +62,13 @@ def allocate_default(tx: Tx, network_id: str, port_id: str, mac: str) -> tuple[F
         Conflict: there are subnets of an IP version, and all are full.
     """
     given: list[FixedIp] = []
-    subnets = of_network(tx, network_id)
     for version in (4, 6):
         candidates = [s for s in subnets if s.ip_version == version and not s.from_mac]
         address = next(filter(None, (_free(tx, subnet) for subnet in candidates)), None)
         if candidates and address is None:
-            raise _exhausted(network_id, candidates)
+            raise _exhausted(candidates)
         if address is not None:
-            given.append(_take(tx, port_id, address))
+            given.append(_insert(tx, port_id, address))
     given.extend(_take(tx, port_id, FixedIp(s.id, eui64(ip_network(s.cidr), mac))) for s in subnets if s.from_mac)
     return tuple(given)
 
@@ -103,17 +102,19 @@ def allocate(
             kept.append(match)
             wanted.remove((subnet, address))
     release(tx, port_id, spare)
-    return (*kept, *_give(tx, network_id, port_id, wanted))
+    return (*kept, *_give(tx, port_id, wanted))
 
 
-def _give(tx: Tx, network_id: str, port_id: str, wanted: Iterable[tuple[Subnet, str | None]]) -> list[FixedIp]:
+def _give(tx: Tx, port_id: str, wanted: Iterable[tuple[Subnet, str | None]]) -> list[FixedIp]:
     given = []
     # Named addresses first, so that an unnamed one is not given away just before.
     for subnet, address in sorted(wanted, key=lambda pair: pair[1] is None):
-        fixed = FixedIp(subnet.id, address) if address is not None else _free(tx, subnet)
-        if fixed is None:
-            raise _exhausted(network_id, [subnet])
-        given.append(_take(tx, port_id, fixed))
+        if address is not None:
+            given.append(_take(tx, port_id, FixedIp(subnet.id, address)))
+        elif (free := _free(tx, subnet)) is not None:
+            given.append(_insert(tx, port_id, free))
+        else:
+            raise _exhausted([subnet])
     return given
 
 
@@ -182,7 +183,6 @@ def _free(tx: Tx, subnet: Subnet) -> FixedIp | None:
 
 
 def _take(tx: Tx, port_id: str, fixed: FixedIp) -> FixedIp:
-    row = {"subnet_id": fixed.subnet_id, "ip_address": fixed.ip_address}
     holder = tx.one(
         sa.select(ip_allocations.c.port_id).where(
             ip_allocations.c.subnet_id == fixed.subnet_id, ip_allocations.c.ip_address == fixed.ip_address
@@ -191,14 +191,17 @@ def _take(tx: Tx, port_id: str, fixed: FixedIp) -> FixedIp:
     if holder is not None:
         message = f"IP address {fixed.ip_address} is already allocated in subnet {fixed.subnet_id}"
         raise Conflict(message, field="fixed_ips", code="IpAddressAlreadyAllocated")
-    tx.execute(sa.insert(ip_allocations).values(**row, port_id=port_id))
+    return _insert(tx, port_id, fixed)
+
+
+def _insert(tx: Tx, port_id: str, fixed: FixedIp) -> FixedIp:
+    row = {"subnet_id": fixed.subnet_id, "ip_address": fixed.ip_address, "port_id": port_id}
+    tx.execute(sa.insert(ip_allocations).values(row))
     return fixed
 
 
-def _exhausted(network_id: str, subnets: Sequence[Subnet]) -> Conflict:
+def _exhausted(subnets: Sequence[Subnet]) -> Conflict:
     names = ", ".join(f"{s.id} ({s.cidr})" for s in subnets)
-    return Conflict(
-        f"No more IP addresses available on network {network_id}: none is free in the pools of subnet {names}",
-        field="fixed_ips",
-        code="IpAddressGenerationFailure",
-    )
+    network = subnets[0].network_id
+    message = f"No more IP addresses available on network {network}: none is free in the pools of subnet {names}"
+    return Conflict(message, field="fixed_ips", code="IpAddressGenerationFailure")

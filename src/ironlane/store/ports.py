@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.fabric import HostId, Side
 from ironlane.model.link import LocalLink, normal_mac, parse_group, parse_links
-from ironlane.model.network import FixedIp, IpAllocation, NetworkPort, VifType, VnicType
+from ironlane.model.network import FixedIp, IpAllocation, NetworkPort, Subnet, VifType, VnicType
 from ironlane.store import addresses
 from ironlane.store.bindings import Wish, bind, unbind
 from ironlane.store.database import Tx
@@ -70,7 +70,8 @@ def create(tx: Tx, new: NewPort) -> NetworkPort:
     network = _network(tx, new.network_id)
     port_id = str(uuid.uuid4())
     mac = _own_mac(tx, new.network_id, new.mac_address)
-    allocation = _allocation(tx, new)
+    subnets = subnets_of(tx, new.network_id) if new.fixed_ips is None else []
+    allocation = _allocation(new, subnets)
     row = {
         "id": port_id,
         "network_id": new.network_id,
@@ -98,7 +99,7 @@ def create(tx: Tx, new: NewPort) -> NetworkPort:
     if new.fixed_ips is not None:
         addresses.allocate(tx, new.network_id, port_id, mac, new.fixed_ips, owner=new.device_owner)
     elif allocation is IpAllocation.IMMEDIATE:
-        addresses.allocate_default(tx, new.network_id, port_id, mac)
+        addresses.allocate_default(tx, subnets, port_id, mac)
     if new.host_id or new.profile:
         _bind(tx, get(tx, port_id), network)
     return get(tx, port_id)
@@ -125,9 +126,10 @@ def update(tx: Tx, port_id: str, changes: Mapping[str, Any]) -> NetworkPort:
     if "fixed_ips" in changes:
         owner = str(values.get("device_owner", before.device_owner))
         addresses.allocate(tx, before.network_id, port_id, mac, changes["fixed_ips"], owner=owner)
-    elif before.ip_allocation is IpAllocation.DEFERRED and values.get("host_id") and subnets_of(tx, before.network_id):
-        addresses.allocate_default(tx, before.network_id, port_id, mac)
-        row["ip_allocation"] = IpAllocation.IMMEDIATE.value
+    elif before.ip_allocation is IpAllocation.DEFERRED and values.get("host_id"):
+        subnets = subnets_of(tx, before.network_id)
+        if addresses.allocate_default(tx, subnets, port_id, mac):
+            row["ip_allocation"] = IpAllocation.IMMEDIATE.value
     elif "mac_address" in row:
         addresses.follow_mac(tx, before.network_id, port_id, mac)
     moved = set(addresses.of_ports(tx, [port_id]).get(port_id, ())) != set(before.fixed_ips)
@@ -257,10 +259,10 @@ def _network(tx: Tx, network_id: str) -> sa.Row[Any]:
     return row
 
 
-def _allocation(tx: Tx, new: NewPort) -> IpAllocation:
+def _allocation(new: NewPort, subnets: Sequence[Subnet]) -> IpAllocation:
     if new.fixed_ips is not None:
         return IpAllocation.IMMEDIATE if new.fixed_ips else IpAllocation.NONE
-    return IpAllocation.IMMEDIATE if subnets_of(tx, new.network_id) else IpAllocation.DEFERRED
+    return IpAllocation.IMMEDIATE if subnets else IpAllocation.DEFERRED
 
 
 def _values(tx: Tx, before: NetworkPort, changes: Mapping[str, Any]) -> dict[str, Any]:
