@@ -61,5 +61,5 @@ def driver_of(running: OpenVSwitch, **options: object) -> OpenVSwitchDriver:
     """A driver of the bridge `br0`; `socket` and `timeout` may differ from the usual."""
     socket = str(options.pop("socket", running.socket))
     timeout = float(str(options.pop("timeout", 5.0)))
-    access = Access(SwitchId("leaf-1"), socket, options={"bridge": "br0", **options}, timeout=timeout)
+    access = Access(SwitchId("leaf-1"), socket, options={"bridge": "br0", "settle": 0.0, **options}, timeout=timeout)
     return OpenVSwitchDriver(access)

@@ -39,7 +39,11 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One probe that got through. Times are seconds of `time.monotonic()`; a tag of 0 is no tag."""
+    """One probe that got through. Times are seconds of `time.monotonic()`; a tag of 0 is no tag.
+
+    `received` is when the kernel got it from the switch, so arrivals can be put in order to the microsecond. A frame
+    may wait before the switch after `sent`, in one queue per switch port.
+    """
 
     sender: str
     sender_nic: str
@@ -103,7 +107,7 @@ class Probe:
     def violations(
         self, server: str, left: Collection[str], right: Collection[str], *, window: float = 0.05
     ) -> list[Violation]:
-        """Where probes to or from a server met witnesses of both sides within `window` seconds.
+        """Where probes to or from a server met witnesses of both sides within `window` seconds of arrival.
 
         `left` and `right` name servers that stand for good on one network each, such as the provisioning network and
         a tenant network. One violation is counted per arrival on the left.
@@ -116,12 +120,12 @@ class Probe:
             for side, names in zip(sides, (left, right), strict=True):
                 if peer in names:
                     side.append(arrival)
-        lefts, rights = (sorted(side, key=lambda a: a.sent) for side in sides)
+        lefts, rights = (sorted(side, key=lambda a: a.received) for side in sides)
         found, at = [], 0
         for arrival in lefts:
-            while at < len(rights) and rights[at].sent < arrival.sent - window:
+            while at < len(rights) and rights[at].received < arrival.received - window:
                 at += 1
-            if at < len(rights) and abs(rights[at].sent - arrival.sent) <= window:
+            if at < len(rights) and abs(rights[at].received - arrival.received) <= window:
                 found.append(Violation(server, arrival, rights[at]))
         return found
 

@@ -3,7 +3,8 @@
 Run by `probe.Probe`, never imported. The first line of stdin is a JSON object `{"interval": seconds, "tags": [VLAN id
 or null, …], "listeners": [{"namespace", "nic", "mac"}, …]}`. It answers `ready` and then writes one line per arrival,
 six fields: receiver's index, sender's index, tag sent (0: none), tag received (0: none), time sent, time received; all
-times in nanoseconds of CLOCK_MONOTONIC, which all namespaces share. It ends when stdin does.
+times in nanoseconds of CLOCK_MONOTONIC, which all namespaces share. The time received is the kernel's, so it shows
+when the switch let the frame out, however late this process gets to read it. It ends when stdin does.
 """
 
 import ctypes
@@ -23,12 +24,17 @@ PAYLOAD = struct.Struct("!14sHHQ")
 """Mark, sender's index, tag, time sent (ns)."""
 ETH_P_ALL = 3
 SOL_PACKET, PACKET_AUXDATA = 263, 8
+SO_TIMESTAMPNS = 35
+TIMESPEC = struct.Struct("=qq")
 AUXDATA = struct.Struct("=IIIHHHH")
 """tpacket_auxdata, packet(7): status, len, snaplen, mac, net, vlan_tci, vlan_tpid."""
 TP_STATUS_VLAN_VALID = 1 << 4
 CLONE_NEWNET = 0x40000000
 LINGER = 0.1
 """How long to go on listening after the last frame was sent, in seconds."""
+
+REALTIME_AHEAD = time.time_ns() - time.monotonic_ns()
+"""Kernel timestamps are of CLOCK_REALTIME; this far it runs ahead of CLOCK_MONOTONIC."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -48,6 +54,7 @@ def open_nic(namespace: str, nic: str) -> socket.socket:
     enter(f"/run/netns/{namespace}")
     raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
     raw.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+    raw.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     raw.bind((nic, ETH_P_ALL))
     raw.setblocking(False)
@@ -62,13 +69,8 @@ def build(mac: bytes, index: int, tag: int, now: int) -> bytes:
     return frame.ljust(60, b"\0")
 
 
-def parse(frame: bytes, ancillary: list) -> tuple[int, int, int, int] | None:
+def parse(frame: bytes, received_tag: int) -> tuple[int, int, int, int] | None:
     """Sender's index, tag sent, time sent and tag received of a probe; None if it is another frame."""
-    received_tag = 0
-    for level, kind, data in ancillary:
-        if level == SOL_PACKET and kind == PACKET_AUXDATA:
-            status, *_, tci, _tpid = AUXDATA.unpack_from(data)
-            received_tag = tci & 0xFFF if status & TP_STATUS_VLAN_VALID else 0
     at = 12
     if frame[at : at + 2] == b"\x81\x00":
         received_tag = struct.unpack_from("!H", frame, at + 2)[0] & 0xFFF
@@ -77,6 +79,19 @@ def parse(frame: bytes, ancillary: list) -> tuple[int, int, int, int] | None:
         return None
     mark, index, tag, sent = PAYLOAD.unpack_from(frame, at + 2)
     return (index, tag, sent, received_tag) if mark == MARK else None
+
+
+def metadata(ancillary: list) -> tuple[int, int]:
+    """The tag that the kernel took off a frame (0: none), and when it arrived (ns of CLOCK_MONOTONIC)."""
+    tag, arrived = 0, time.monotonic_ns()
+    for level, kind, data in ancillary:
+        if level == SOL_PACKET and kind == PACKET_AUXDATA:
+            status, *_, tci, _tpid = AUXDATA.unpack_from(data)
+            tag = tci & 0xFFF if status & TP_STATUS_VLAN_VALID else 0
+        elif level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
+            seconds, nanoseconds = TIMESPEC.unpack_from(data)
+            arrived = seconds * 10**9 + nanoseconds - REALTIME_AHEAD
+    return tag, arrived
 
 
 def drain(receiver: int, raw: socket.socket) -> None:
@@ -88,9 +103,10 @@ def drain(receiver: int, raw: socket.socket) -> None:
             return
         if address[2] == socket.PACKET_OUTGOING:
             continue
-        if found := parse(frame, ancillary):
-            index, tag, sent, received_tag = found
-            sys.stdout.write(f"{receiver} {index} {tag} {received_tag} {sent} {time.monotonic_ns()}\n")
+        tag, arrived = metadata(ancillary)
+        if found := parse(frame, tag):
+            index, tag_sent, sent, tag_received = found
+            sys.stdout.write(f"{receiver} {index} {tag_sent} {tag_received} {sent} {arrived}\n")
 
 
 def main() -> None:

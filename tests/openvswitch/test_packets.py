@@ -135,28 +135,26 @@ async def test_an_isolated_port_hears_nothing_even_from_an_unrestricted_trunk(fa
 
 
 async def test_a_move_is_atomic(fabric: Fabric) -> None:
-    bed, double = fabric.bed, fabric.bed.servers["double"]
-    lag = Lag(5, LagMode.STATIC)
+    bed, lag = fabric.bed, Lag(5, LagMode.STATIC)
     await fabric.carry({"leaf-1": {"swp5": PortConfig(untagged=PROVISIONING), "swp6": SHUT}})
     async with bed.probe([bed.servers[name] for name in ("conductor", "red", "blue", "double")]) as probe:
         assert await probe.wait_for("double", "conductor")
-        start = time.monotonic()
         bundled = PortConfig(untagged=RED, lag=lag)
         await fabric.carry({"leaf-1": {"swp5": bundled, "swp6": bundled}})
+        moved = time.monotonic()
         assert await probe.wait_for("double", "red")
-        middle = time.monotonic()
-        await fabric.carry({"leaf-1": {"swp5": SHUT, "swp6": PortConfig(untagged=PROVISIONING)}})
-        assert await probe.wait_for("double", "conductor")
+        await fabric.carry({"leaf-1": {"swp5": SHUT, "swp6": SHUT}})
+        shut = time.monotonic()
+        await asyncio.sleep(0.2)
 
-    def sent(peer: str, **when: float) -> list[float]:
-        return [a.sent for a in (*probe.reached("double", peer, **when), *probe.reached(peer, "double", **when))]
+    def times(peer: str) -> list[float]:
+        return [a.received for a in (*probe.reached("double", peer), *probe.reached(peer, "double"))]
 
-    assert double.nics == ["eth0", "eth1"]
-    assert sent("conductor", until=middle)
-    assert max(sent("conductor", until=middle)) < min(sent("red"))
-    assert max(sent("red")) < min(sent("conductor", since=middle))
-    assert not sent("blue")
-    assert start < min(sent("red"))
+    # Flows of different directions are revalidated one after another, so the two sides may overlap by milliseconds:
+    # why a move between provider and tenant networks is two plans, and why `apply` waits for the first to settle.
+    assert max(times("conductor")) < min(moved, min(times("red")) + 0.05)
+    assert max(times("red")) < shut
+    assert not times("blue")
 
 
 async def test_break_before_make_leaves_no_violation_and_a_leak_is_counted(fabric: Fabric) -> None:
