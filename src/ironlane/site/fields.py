@@ -118,13 +118,14 @@ class Fields:
         return value
 
     def flag(self, key: str, default: bool) -> bool:
+        """True or false. What is neither counts as given: the opposite of the default."""
         node = self._node(key)
         if node is None:
             return default
         value = scalar(node) if isinstance(node, yaml.ScalarNode) else None
         if not isinstance(value, bool):
             self.problem(key, "must be true or false")
-            return default
+            return not default
         return value
 
     def free(self, key: str) -> dict[str, Any]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple, Protocol
 
+import yaml
+
 from ironlane.model.errors import Invalid
 from ironlane.model.fabric import VLAN_MAX, VLAN_MIN
 from ironlane.model.inventory import NAME, SwitchKind, is_secret_name, ranges_problem
 from ironlane.model.link import lacp_rate, lag_mode, normal_mac, normal_switch_id
 from ironlane.site import types
 from ironlane.site.addresses import SUBNET_KEYS, read_cidr, read_gateway, read_subnet
-from ironlane.site.document import BrokenDocument, Problem, compose
+from ironlane.site.document import BrokenDocument, Problem, compose, scalar
 from ironlane.site.fields import Check, Fields
 from ironlane.site.ranges import MOST_PORTS, expand_ports, parse_vlans
 
@@ -95,7 +97,7 @@ def draft(text: str, problems: list[Problem]) -> Draft | None:
     except BrokenDocument as broken:
         problems.append(broken.problem)
         return None
-    if root is None:
+    if root is None or (isinstance(root, yaml.ScalarNode) and scalar(root) is None):
         problems.append(Problem(1, "", "the file is empty"))
         return None
     top = Fields(root, "", _TOP, problems)

@@ -20,8 +20,9 @@ def check(draft: Draft) -> None:
     """Note every contradiction at the place where it is best put right. Values that could not be read are skipped."""
     for section in (draft.physical_networks, draft.networks, draft.racks, draft.switches, draft.nodes):
         _unique(((item.name, entry.fields) for item, entry in section), "name", lambda name: f"{name} is there already")
-    physical = {network.name: network for network, _ in draft.physical_networks if network.name}
-    switches = {switch.name: switch for switch, _ in draft.switches if switch.name}
+    # Of two with one name the first counts, so that the second is told once and not with all that it upsets.
+    physical = {network.name: network for network, _ in reversed(draft.physical_networks) if network.name}
+    switches = {switch.name: switch for switch, _ in reversed(draft.switches) if switch.name}
     racks = {rack.name for rack, _ in draft.racks}
     _networks(draft.networks, physical)
     _switches(draft.switches, draft.networks, physical, racks)
@@ -105,9 +106,11 @@ def _peers(found: Found[Switch], switches: Mapping[str, Switch]) -> None:
         if not _known(fields, "mlag_peer", switch.mlag_peer, switches, "switch"):
             continue
         peer = switches[str(switch.mlag_peer)]
+        if peer.mlag_peer == peer.name != switch.name:
+            continue  # told at the peer
         if peer.name == switch.name:
             fields.problem("mlag_peer", "is the switch itself")
-        elif peer.mlag_peer != switch.name:
+        elif peer.mlag_peer != switch.name and (peer.mlag_peer is None or peer.mlag_peer in switches):
             fields.problem(
                 "mlag_peer", f"{peer.name} names {peer.mlag_peer or 'no peer'} as its peer, not {switch.name}"
             )
@@ -157,9 +160,12 @@ def _bundle(group: Portgroup, fields: Fields, members: Sequence[Nic], switches: 
         fields.problem("nics", f"are on different physical networks: {', '.join(homes)}")
     if len(cabled) < 2 or not group.mode or lag_mode(group.mode, where="") is None:
         return
-    if len(cabled) > 2 or switches[cabled[0]].mlag_peer != cabled[1]:
+    if len(cabled) > 2 or (
+        switches[cabled[0]].mlag_peer != cabled[1]
+        and switches[cabled[1]].mlag_peer != cabled[0]  # one-sided: told there
+    ):
         fields.problem(
-            "nics", f"{group.mode} is a LAG, and {', '.join(cabled)} are no pair: one names the other as mlag_peer"
+            "nics", f"{group.mode} is a LAG, and {', '.join(cabled)} are no pair: name each as the other's mlag_peer"
         )
 
 
