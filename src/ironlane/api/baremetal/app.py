@@ -105,7 +105,7 @@ def _endpoint(route: Route, store: Store, settings: Settings) -> Callable[[Reque
         version = request.scope.get(_VERSION, microversions.NEWEST)
         if version < route.since or any("\0" in str(part) for part in request.path_params.values()):
             raise HTTPException(404)
-        base = str(request.base_url).rstrip("/")
+        base = f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
         return await route.handler(Call(request, store, settings, version, base))
 
     return endpoint

@@ -252,8 +252,9 @@ def _require_idle(node: Node) -> None:
         Conflict: `NodeLocked`.
     """
     if node.provision_state in WORKING and not node.maintenance:
+        by = f" by host {node.conductor}" if node.conductor else ""
         raise Conflict(
-            f"Node {node.label} is locked by host {node.conductor or 'none yet'}, please retry after the current"
-            f" operation is completed: it is {node.provision_state.value}",
+            f"Node {node.label} is locked{by}, please retry after the current operation is completed: it is"
+            f" {node.provision_state.value}",
             code="NodeLocked",
         )
