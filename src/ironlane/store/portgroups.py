@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ironlane.model.errors import Conflict, NotFound
+from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.node import Portgroup
 from ironlane.store.database import Tx
 from ironlane.store.tables import baremetal_ports, portgroups
@@ -74,13 +74,13 @@ def delete(tx: Tx, portgroup_id: str) -> None:
     """Delete a portgroup without members.
 
     Raises:
-        Conflict: it has members.
+        Invalid: it has members (400, as in Ironic).
         NotFound: there is no such portgroup.
     """
     members = tx.all(sa.select(baremetal_ports.c.id).where(baremetal_ports.c.portgroup_id == portgroup_id))
     if members:
         names = ", ".join(member.id for member in members)
-        raise Conflict(
+        raise Invalid(
             f"Portgroup {portgroup_id} is not empty: delete its ports or take them out first ({names})",
             code="PortgroupNotEmpty",
         )
