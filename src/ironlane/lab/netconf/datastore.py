@@ -69,49 +69,69 @@ def edit(tree: etree._Element, config: etree._Element, default: str = "merge") -
     if default == "replace":
         tree[:] = []
         default = "merge"
+    editor = _Editor()
     for child in config:
-        _edit(tree, ROOT, child, default)
+        editor.edit(tree, ROOT, child, default)
 
 
-def _edit(parent: etree._Element, schema: Node, change: etree._Element, inherited: str) -> None:
-    node = schema.children.get(change.tag)
-    if node is None:
-        raise RpcFault(
-            "unknown-element",
-            f"no element {_short(change.tag)} here",
-            path=path_of(change),
-            info={"bad-element": etree.QName(change).localname},
-        )
-    operation = change.get(_OPERATION) or inherited
-    if operation not in _OPERATIONS:
-        raise RpcFault("bad-attribute", f"no operation {operation!r}", path=path_of(change), kind="protocol")
-    existing = _find(parent, node, change)
-    if operation == "delete" and existing is None:
-        raise RpcFault("data-missing", "cannot delete what is not there", path=path_of(change))
-    if operation == "create" and existing is not None:
-        raise RpcFault("data-exists", "cannot create what is there", path=path_of(change))
-    if operation in ("delete", "remove"):
-        if existing is not None:
-            parent.remove(existing)
-        return
-    if node.kind in (Kind.LEAF, Kind.LEAF_LIST):
-        if operation != "none":
-            _set(parent, node, change, existing)
-        return
-    if operation == "replace" and existing is not None:
-        parent.remove(existing)
-        existing = None
-    if existing is None:
-        if operation == "none":
-            raise RpcFault("data-missing", "there is no such element to look into", path=path_of(change))
-        existing = etree.SubElement(parent, change.tag, nsmap=_default_namespace(change.tag))
-    for child in change:
-        _edit(existing, node, child, "none" if operation == "none" else "merge")
+class _Editor:
+    """One pass over an edit. Remembers list entries by their keys, so that long lists stay cheap."""
 
+    def __init__(self) -> None:
+        self._entries: dict[tuple[etree._Element, str], dict[str, etree._Element]] = {}
 
-def _find(parent: etree._Element, node: Node, change: etree._Element) -> etree._Element | None:
-    """The instance in the datastore that an element of an edit is about."""
-    if node.kind is Kind.LIST:
+    def edit(self, parent: etree._Element, schema: Node, change: etree._Element, inherited: str) -> None:
+        node = schema.children.get(change.tag)
+        if node is None:
+            raise RpcFault(
+                "unknown-element",
+                f"no element {_short(change.tag)} here",
+                path=path_of(change),
+                info={"bad-element": etree.QName(change).localname},
+            )
+        operation = change.get(_OPERATION) or inherited
+        if operation not in _OPERATIONS:
+            raise RpcFault("bad-attribute", f"no operation {operation!r}", path=path_of(change), kind="protocol")
+        existing = self._find(parent, node, change)
+        if operation == "delete" and existing is None:
+            raise RpcFault("data-missing", "cannot delete what is not there", path=path_of(change))
+        if operation == "create" and existing is not None:
+            raise RpcFault("data-exists", "cannot create what is there", path=path_of(change))
+        if operation in ("delete", "remove"):
+            self._remove(parent, existing)
+        elif node.kind in (Kind.LEAF, Kind.LEAF_LIST):
+            if operation != "none":
+                _set(parent, node, change, existing)
+        else:
+            if operation == "replace":
+                self._remove(parent, existing)
+                existing = None
+            self._edit_inside(parent, node, change, existing, operation)
+
+    def _edit_inside(
+        self,
+        parent: etree._Element,
+        node: Node,
+        change: etree._Element,
+        existing: etree._Element | None,
+        operation: str,
+    ) -> None:
+        """A container or list entry: make it if need be, then go on with its content."""
+        if existing is None:
+            if operation == "none":
+                raise RpcFault("data-missing", "there is no such element to look into", path=path_of(change))
+            existing = etree.SubElement(parent, change.tag, nsmap=_default_namespace(change.tag))
+            if node.key:
+                self._entries[parent, change.tag][_value(change, node.key)] = existing
+        for child in change:
+            self.edit(existing, node, child, "none" if operation == "none" else "merge")
+
+    def _find(self, parent: etree._Element, node: Node, change: etree._Element) -> etree._Element | None:
+        """The instance in the datastore that an element of an edit is about."""
+        if node.kind is Kind.LEAF_LIST:
+            return next((e for e in parent.iterchildren(change.tag) if e.text == (change.text or "").strip()), None)
+        if node.kind is not Kind.LIST:
+            return parent.find(change.tag)
         key = _value(change, node.key)
         if not key:
             raise RpcFault(
@@ -120,10 +140,18 @@ def _find(parent: etree._Element, node: Node, change: etree._Element) -> etree._
                 path=path_of(change),
                 info={"bad-element": etree.QName(node.key).localname},
             )
-        return next((e for e in parent.iterchildren(change.tag) if _value(e, node.key) == key), None)
-    if node.kind is Kind.LEAF_LIST:
-        return next((e for e in parent.iterchildren(change.tag) if e.text == (change.text or "").strip()), None)
-    return parent.find(change.tag)
+        if (parent, change.tag) not in self._entries:
+            self._entries[parent, change.tag] = {
+                _value(entry, node.key): entry for entry in parent.iterchildren(change.tag)
+            }
+        return self._entries[parent, change.tag].get(key)
+
+    def _remove(self, parent: etree._Element, existing: etree._Element | None) -> None:
+        if existing is not None:
+            parent.remove(existing)
+            entries = self._entries.get((parent, existing.tag), {})
+            for key in [key for key, entry in entries.items() if entry is existing]:
+                del entries[key]
 
 
 def _set(parent: etree._Element, node: Node, change: etree._Element, existing: etree._Element | None) -> None:

@@ -6,6 +6,7 @@ defined, ports leave their LAG, new LAGs are made, ports join or change, empty L
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -108,12 +109,14 @@ def edit_config(plan: Plan, members: Mapping[str, str], dialect: Dialect) -> str
     interfaces = _top(config, INTERFACES, "interfaces")
     for change in plan.changes:
         if change.after.lag is None:
-            _port(interfaces, change.port, change.after, None)
+            was = change.before.lag
+            aggregate = members.get(change.port) or (dialect.lag_interface(was.number) if was else None)
+            _port(interfaces, change.port, change.after, left=aggregate)
     for lag, carried in lags:
         _aggregate(interfaces, dialect.lag_interface(lag.number), lag, carried)
     for change in plan.changes:
         if change.after.lag is not None:
-            _port(interfaces, change.port, change.after, dialect.lag_interface(change.after.lag.number))
+            _port(interfaces, change.port, change.after, joined=dialect.lag_interface(change.after.lag.number))
     for name in empty:
         entry = _add(interfaces, INTERFACES, "interface", operation="remove")
         _add(entry, INTERFACES, "name", name)
@@ -145,7 +148,8 @@ def _check(port: str, config: PortConfig, dialect: Dialect) -> None:
 
 
 def _storable(text: str) -> bool:
-    return text == text.strip() and all(c >= " " and not "\ud800" <= c <= "\udfff" and c < "\ufffe" for c in text)
+    """Comes back as it was sent: XML 1.0 characters only, on one line, without blanks at the ends."""
+    return text == text.strip() and re.search(r"[\x00-\x1f\ud800-\udfff\ufffe\uffff]", text) is None
 
 
 def _lag_problem(lag: Lag) -> str:
@@ -186,8 +190,13 @@ def _define_vlans(config: etree._Element, configs: Iterable[PortConfig], dialect
         _add(settings, NETWORK_INSTANCE, "status", "ACTIVE")
 
 
-def _port(interfaces: etree._Element, name: str, config: PortConfig, aggregate: str | None) -> None:
-    """A physical port. In a LAG, the aggregate carries the VLANs and the port has none of its own."""
+def _port(
+    interfaces: etree._Element, name: str, config: PortConfig, *, left: str | None = None, joined: str | None = None
+) -> None:
+    """A physical port. In a LAG, the aggregate carries the VLANs and the port has none of its own.
+
+    Where it leaves a LAG, the aggregate is named: some servers check even a reference that is to be removed.
+    """
     entry = _add(interfaces, INTERFACES, "interface")
     _add(entry, INTERFACES, "name", name)
     settings = _add(entry, INTERFACES, "config")
@@ -198,13 +207,13 @@ def _port(interfaces: etree._Element, name: str, config: PortConfig, aggregate: 
         _add(settings, INTERFACES, "description", operation="remove")
     _add(settings, INTERFACES, "enabled", str(config.enabled).lower())
     ethernet = _add(entry, ETHERNET, "ethernet")
-    member = _add(ethernet, ETHERNET, "config")
-    if aggregate is None:
-        _add(member, AGGREGATE, "aggregate-id", operation="remove")
-        _switched_vlan(ethernet, config)
-    else:
-        _add(member, AGGREGATE, "aggregate-id", aggregate)
+    if joined or left:
+        member = _add(ethernet, ETHERNET, "config")
+        _add(member, AGGREGATE, "aggregate-id", joined or left, operation=None if joined else "remove")
+    if joined:
         _add(ethernet, VLAN, "switched-vlan", operation="remove")
+    else:
+        _switched_vlan(ethernet, config)
 
 
 def _aggregate(interfaces: etree._Element, name: str, lag: Lag, config: PortConfig) -> None:
