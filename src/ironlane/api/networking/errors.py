@@ -27,6 +27,7 @@ REVISION_MISMATCH = "RevisionNumberConstraintFailed"
 _STATUS = {REVISION_MISMATCH: 412}
 _TYPES = {"Invalid": "InvalidInput", "Rejected": "BadRequest", "Forbidden": "PolicyNotAuthorized"}
 _HTTP_TYPES = {400: "HTTPBadRequest", 404: "HTTPNotFound", 405: "HTTPMethodNotAllowed"}
+_NO_RESOURCE = "The resource could not be found."
 
 
 def failure(status: int, kind: str, message: str) -> JSONResponse:
@@ -58,14 +59,17 @@ async def _ironlane(_request: Request, error: Exception) -> JSONResponse:
 async def _validation(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
-    return failure(400, "HTTPBadRequest", complaint(error.errors()))
+    problems = error.errors()
+    if any(tuple(p["loc"]) == ("path", "collection") for p in problems):
+        return failure(404, _HTTP_TYPES[404], _NO_RESOURCE)
+    return failure(400, "HTTPBadRequest", complaint(problems))
 
 
 async def _http(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
     kind = _HTTP_TYPES.get(error.status_code, f"HTTP{HTTPStatus(error.status_code).name.title().replace('_', '')}")
-    messages = {404: "The resource could not be found.", 405: "The method is not allowed for this resource."}
+    messages = {404: _NO_RESOURCE, 405: "The method is not allowed for this resource."}
     answer = failure(error.status_code, kind, messages.get(error.status_code, str(error.detail)))
     answer.headers.update(error.headers or {})
     return answer
