@@ -37,7 +37,11 @@ class Client:
         headers: dict[str, str] | None = None,
         chunked: bool = False,
     ) -> Answer:
-        sent = {"host": "ironlane.test", "x-auth-token": "notused", **(headers or {})}
+        sent = {
+            "host": "ironlane.test",
+            "x-auth-token": "notused",
+            **{name.lower(): value for name, value in (headers or {}).items()},
+        }
         if json_body is not None:
             body = json.dumps(json_body).encode()
         if body:
@@ -54,7 +58,7 @@ class Client:
             "raw_path": (self.root_path + parts.path).encode(),
             "root_path": self.root_path,
             "query_string": parts.query.encode(),
-            "headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()],
+            "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
             "server": ("ironlane.test", 80),
             "client": ("127.0.0.1", 1),
         }

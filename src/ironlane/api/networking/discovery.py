@@ -76,7 +76,8 @@ def _version(request: Request) -> dict[str, Any]:
 
 
 def _base(request: Request) -> str:
-    return str(request.base_url).rstrip("/")
+    # Not `request.base_url`: below a mount that is the address of the outer application.
+    return f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '').rstrip('/')}"
 
 
 def _extension(alias: str) -> dict[str, Any]:
