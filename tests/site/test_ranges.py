@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ironlane.model.inventory import VlanRange, ranges_problem
@@ -15,6 +15,7 @@ spans = st.tuples(st.integers(0, 200), st.integers(0, 30)).map(lambda pair: (pai
 prefixes = st.text("abcXYZ/-._", min_size=1, max_size=8)
 
 
+@settings(max_examples=40)
 @given(prefixes, st.lists(spans, min_size=1, max_size=4), prefixes)
 def test_a_pattern_stands_for_every_number_of_its_ranges_in_order(
     before: str, found: list[tuple[int, int]], after: str
@@ -24,6 +25,7 @@ def test_a_pattern_stands_for_every_number_of_its_ranges_in_order(
     assert expand_ports(pattern) == [f"{before}{number}{after}" for number in numbers if number >= 0]
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=20))
 def test_any_text_is_expanded_or_refused(text: str) -> None:
     try:
@@ -55,6 +57,7 @@ def test_patterns_that_are_refused(pattern: str) -> None:
         expand_ports(pattern)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(-5, 4100), st.integers(-5, 4100)), max_size=6))
 def test_ranges_are_sound_exactly_when_no_vlan_is_invalid_or_named_twice(found: list[tuple[int, int]]) -> None:
     ranges = [VlanRange(*pair) for pair in found]
@@ -67,6 +70,7 @@ def test_ranges_are_sound_exactly_when_no_vlan_is_invalid_or_named_twice(found: 
     assert (ranges_problem(ranges) is None) is sound
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 99999), st.integers(0, 99999))
 def test_a_written_range_reads_back(first: int, last: int) -> None:
     assert parse_vlans(str(VlanRange(first, last))) == (first, last)
