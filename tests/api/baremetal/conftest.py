@@ -94,7 +94,8 @@ class Baremetal(Client):
         def write(tx: Tx) -> None:
             tx.execute(sa.update(tables.nodes).where(tables.nodes.c.id == node["uuid"]).values(**columns))
 
-        await self.store.write(write)
+        if columns:
+            await self.store.write(write)
 
     async def tenant_port(self, network: str) -> str:
         new = ports.NewPort(network_id=network_id(network))

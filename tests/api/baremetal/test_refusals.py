@@ -8,6 +8,7 @@ import pytest
 
 from tests.api.baremetal.conftest import Baremetal, fault
 
+UNKNOWN = "5eba08c7-c901-4bee-9522-57d35501f1cc"
 NODE = "/v1/nodes/n1"
 PROVISION = f"{NODE}/states/provision"
 NEW_PORT = {"node_uuid": "n1", "address": "52:54:00:00:00:99"}
@@ -35,7 +36,7 @@ REFUSALS: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/v1/nodes", {"driver": "ipmi", "name": "white space"}, 400, "name"),
     ("POST", "/v1/nodes", {"driver": "ipmi", "name": "a" * 256}, 400, "name"),
     ("POST", "/v1/nodes", {"driver": "ipmi", "name": "detail"}, 400, "name"),
-    ("POST", "/v1/nodes", {"driver": "ipmi", "name": "5eba08c7-c901-4bee-9522-57d35501f1cc"}, 400, "name"),
+    ("POST", "/v1/nodes", {"driver": "ipmi", "name": UNKNOWN}, 400, "name"),
     ("POST", "/v1/nodes", {"driver": "ipmi", "name": "n1"}, 409, "name"),
     ("POST", "/v1/nodes", {"driver": "ipmi", "driver_info": "x"}, 400, "driver_info"),
     ("POST", "/v1/nodes", {"driver": "ipmi", "extra": [1]}, 400, "extra"),
@@ -58,7 +59,7 @@ REFUSALS: list[tuple[str, str, Any, int, str]] = [
     ("PATCH", NODE, [{"op": "add", "path": "/extra/a/b/c", "value": 1}], 400, "/extra/a/b/c"),
     ("PATCH", NODE, _replace("/provision_state", "active"), 400, "/provision_state"),
     ("PATCH", NODE, _replace("/power_state", "power on"), 400, "/power_state"),
-    ("PATCH", NODE, _replace("/uuid", "5eba08c7-c901-4bee-9522-57d35501f1cc"), 400, "/uuid"),
+    ("PATCH", NODE, _replace("/uuid", UNKNOWN), 400, "/uuid"),
     ("PATCH", NODE, _replace("/instance_uuid", "x"), 400, "instance_uuid"),
     ("PATCH", NODE, _replace("/driver", "nosuch"), 400, "driver"),
     ("PATCH", NODE, _replace("/protected", True), 409, "protected"),
@@ -98,8 +99,8 @@ REFUSALS: list[tuple[str, str, Any, int, str]] = [
     # VIFs
     ("POST", f"{NODE}/vifs", {}, 400, "id"),
     ("POST", f"{NODE}/vifs", {"id": "x"}, 400, "id"),
-    ("POST", f"{NODE}/vifs", {"id": "5eba08c7-c901-4bee-9522-57d35501f1cc"}, 400, "id"),
-    ("POST", f"{NODE}/vifs", {"id": "5eba08c7-c901-4bee-9522-57d35501f1cc", "port_uuid": 1}, 400, "port_uuid"),
+    ("POST", f"{NODE}/vifs", {"id": UNKNOWN}, 400, "id"),
+    ("POST", f"{NODE}/vifs", {"id": UNKNOWN, "port_uuid": 1}, 400, "port_uuid"),
     ("DELETE", f"{NODE}/vifs/nosuch", None, 400, "nosuch"),
     # ports
     ("POST", "/v1/ports", {"node_uuid": "n1"}, 400, "address"),
@@ -109,6 +110,8 @@ REFUSALS: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/v1/ports", {**NEW_PORT, "address": "52-54-00-00-00-01"}, 409, "address"),
     ("POST", "/v1/ports", {**NEW_PORT, "node_uuid": "nosuch"}, 400, "node_uuid"),
     ("POST", "/v1/ports", {**NEW_PORT, "portgroup_uuid": "x"}, 400, "portgroup_uuid"),
+    ("POST", "/v1/ports", {**NEW_PORT, "portgroup_uuid": UNKNOWN}, 400, "portgroup_uuid"),
+    ("PATCH", "/v1/ports/eth0", _replace("/portgroup_uuid", UNKNOWN), 400, "portgroup_uuid"),
     ("POST", "/v1/ports", {**NEW_PORT, "internal_info": {}}, 400, "internal_info"),
     ("POST", "/v1/ports", {**NEW_PORT, "is_smartnic": True}, 400, "hostname"),
     ("POST", "/v1/ports", _link(switch_id="00:11:22:33:44:01"), 400, "local_link_connection.port_id"),

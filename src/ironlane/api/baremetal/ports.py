@@ -77,6 +77,7 @@ async def create(call: Call) -> Response:
 
     def write(tx: Tx) -> BaremetalPort:
         node = node_of(tx, columns["node_id"])
+        _require_portgroup(tx, columns)
         port = baremetal_ports.create(tx, {**columns, "node_id": node.id})
         _check_membership(tx, port)
         _check_smartnic(port)
@@ -138,6 +139,7 @@ async def update(call: Call) -> Response:
             return before
         node = nodes.by_id(tx, before.node_id)
         _check_change(node, before, changes)
+        _require_portgroup(tx, changes)
         port = baremetal_ports.update(tx, before.id, changes)
         _check_membership(tx, port)
         _check_smartnic(port)
@@ -199,14 +201,20 @@ def _check_change(node: Node, port: BaremetalPort, changes: Mapping[str, Any]) -
         )
 
 
+def _require_portgroup(tx: Tx, columns: Mapping[str, Any]) -> None:
+    if columns.get("portgroup_id") is None:
+        return
+    try:
+        portgroups.get(tx, columns["portgroup_id"])
+    except NotFound as error:
+        raise Invalid(f"portgroup_uuid: {error.message}", code=error.code, field="portgroup_uuid") from None
+
+
 def _check_membership(tx: Tx, port: BaremetalPort) -> None:
     """A member is on its portgroup's node and physical network, and alone only where the portgroup allows it."""
     if port.portgroup_id is None:
         return
-    try:
-        group = portgroups.get(tx, port.portgroup_id)
-    except NotFound as error:
-        raise Invalid(f"portgroup_uuid: {error.message}", code=error.code, field="portgroup_uuid") from None
+    group = portgroups.get(tx, port.portgroup_id)
     if group.node_id != port.node_id:
         raise Invalid(
             f"portgroup_uuid: portgroup {group.id} belongs to node {group.node_id}, the port to {port.node_id}",
