@@ -6,7 +6,9 @@ stops them in order.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -132,8 +134,9 @@ class Service:
 
 
 def _switch_states(tx: Tx) -> dict[str, int]:
-    rows = tx.all(sa.select(switches.c.state, sa.func.count()).group_by(switches.c.state))
-    return {state: count for state, count in rows}
+    counted = sa.func.count().label("counted")
+    rows = tx.all(sa.select(switches.c.state, counted).group_by(switches.c.state))
+    return {row.state: row.counted for row in rows}
 
 
 def _membership(settings: Settings, power: Mapping[str, PowerDriver]) -> Membership:
@@ -164,35 +167,40 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self.service = Service(settings)
+        self._settings = settings
+        self._url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._uvicorn = uvicorn.Server(
             uvicorn.Config(
-                self.service.app,
-                host=settings.host,
-                port=settings.port,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=5,
+                self.service.app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=5
             )
         )
 
-    @property
-    def url(self) -> str:
-        """Where it listens, once it does."""
-        host, port = self._uvicorn.servers[0].sockets[0].getsockname()[:2]
-        return f"http://{host}:{port}"
-
-    @property
-    def listening(self) -> bool:
-        return self._uvicorn.started
+    async def listening(self) -> str:
+        """The address, once it listens: `http://127.0.0.1:9797`."""
+        return await asyncio.shield(self._url)
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, or until `stop`."""
-        await self.service.start()
-        try:
-            await self._uvicorn.serve()
-        finally:
-            await self.service.stop()
+        """Serve until SIGTERM or SIGINT, or until `stop`.
+
+        Raises:
+            Permanent: the port is taken.
+        """
+        with _listener(self._settings.host, self._settings.port) as listener:
+            await self.service.start()
+            try:
+                host, port = listener.getsockname()[:2]
+                self._url.set_result(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+                await self._uvicorn.serve(sockets=[listener])
+            finally:
+                await self.service.stop()
 
     def stop(self) -> None:
+        """Finish the requests and the work in hand, then return from `run`."""
         self._uvicorn.should_exit = True
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise Permanent(f"cannot listen on {host} port {port}: {error.strerror}") from error

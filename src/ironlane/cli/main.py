@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+from ironlane.cli.demo import demo
+from ironlane.cli.lab import lab
+from ironlane.cli.serve import serve
 from ironlane.cli.site import site
 from ironlane.cli.switch import switch
 
@@ -14,5 +17,5 @@ def main() -> None:
     """The bare-metal network service: puts servers on networks, and proves that they are nowhere else."""
 
 
-main.add_command(site)
-main.add_command(switch)
+for command in (serve, site, switch, lab, demo):
+    main.add_command(command)

@@ -58,7 +58,9 @@ def apply(file: Path, url: str, dry_run: bool, new_passwords: bool, secrets_dir:
     """Enrol what FILE says with a running service, and change what has changed. Deletes nothing."""
     found = load(file)
     try:
-        counts = asyncio.run(_apply(found, url, _secrets(secrets_dir), dry_run=dry_run, new_passwords=new_passwords))
+        counts = asyncio.run(
+            _apply(found, url, secret_reader(secrets_dir), dry_run=dry_run, new_passwords=new_passwords)
+        )
     except IronlaneError as error:
         raise click.ClickException(error.message) from error
     summary = ", ".join(f"{number} {action}" for action, number in counts.items()) or "nothing to do"
@@ -92,7 +94,8 @@ async def _apply(found: Site, url: str, read_secret: ReadSecret, *, dry_run: boo
     return counts
 
 
-def _secrets(directory: Path | None) -> ReadSecret:
+def secret_reader(directory: Path | None) -> ReadSecret:
+    """Reads secrets by name, from the environment or the directory."""
     from ironlane.settings import Settings
 
     settings = Settings() if directory is None else Settings(secrets_dir=directory)

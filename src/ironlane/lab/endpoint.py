@@ -85,8 +85,9 @@ class Ipv4Endpoint:
     def unbind(self, port: int) -> None:
         self._udp.pop(port, None)
 
-    def send_udp(self, mac: bytes, to: IPv4Address, datagram: Udp) -> None:
-        self._send(udp_frame(self.mac, mac, self.source(to), to, datagram))
+    def send_udp(self, mac: bytes, to: IPv4Address, datagram: Udp, *, source: IPv4Address | None = None) -> None:
+        """Send a datagram, from `source` if it is an answer: it has to come from the address that was asked."""
+        self._send(udp_frame(self.mac, mac, source or self.source(to), to, datagram))
 
     def receive(self, frame: bytes) -> None:
         """Handle an untagged frame; what is malformed or not for us is ignored."""

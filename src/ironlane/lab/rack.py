@@ -88,6 +88,8 @@ class RackDescription:
     servers: tuple[ServerDescription, ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
     services: tuple[ServicesDescription, ...] = ()
+    redfish_port: int = 0
+    """TCP port of the Redfish server that all servers' BMCs share; 0: any free one."""
     spine_mac: str = "02:5a:00:00:00:01"
 
     @property
@@ -199,7 +201,7 @@ class VirtualRack:
                 await switch.start()
             if self.redfish is not None:
                 starting.push_async_callback(self.redfish.stop)
-                await self.redfish.start()
+                await self.redfish.start(self.description.redfish_port)
             for server in self.description.servers if self.ipmi else ():
                 starting.push_async_callback(self.ipmi[server.name].stop)
                 await self.ipmi[server.name].start(server.ipmi_port)

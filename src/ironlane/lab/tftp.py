@@ -50,7 +50,7 @@ class TftpServer:
         self._next_tid = 49152 + (self._next_tid - 49151) % 16384
 
         def send(payload: bytes) -> None:
-            self._endpoint.send_udp(mac, packet.src, Udp(tid, datagram.src_port, payload))
+            self._endpoint.send_udp(mac, packet.src, Udp(tid, datagram.src_port, payload), source=packet.dst)
 
         opcode = int.from_bytes(datagram.payload[:2], "big")
         name, _, rest = datagram.payload[2:].partition(b"\0")

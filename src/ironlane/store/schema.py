@@ -11,14 +11,15 @@ from alembic.config import Config
 from ironlane.store.database import Store, Tx
 
 
-def _config() -> Config:
+def alembic_config() -> Config:
+    """Alembic's configuration; put the connection to work on into its `attributes`."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config
 
 
 def _upgrade(connection: sa.Connection) -> None:
-    config = _config()
+    config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 

@@ -1,0 +1,55 @@
+"""`ironlane serve`: the three APIs and a conductor in one process."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ironlane.cli.log import LEVELS, configure
+from ironlane.model.errors import IronlaneError
+
+
+@click.command()
+@click.option("--database", "database_url", help="SQLAlchemy URL; a file of SQLite is sqlite:///FILE.")
+@click.option("--host", help="Loopback address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 0 takes any free one.  [default: 9797]")
+@click.option("--hostname", help="This conductor's name.")
+@click.option(
+    "--secrets-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Directory of files named like the secrets; IRONLANE_SECRET_<NAME> comes first.",
+)
+@click.option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True)
+def serve(log_level: str, **overrides: Any) -> None:
+    """Run the service until SIGTERM or SIGINT.
+
+    All settings are read from the environment as IRONLANE_<NAME> (see ironlane/settings.py); the options here override
+    a few. After a crash, just start it again: everything goes on from the rows.
+    """
+    configure(log_level)
+    from ironlane.service import Server
+    from ironlane.settings import Settings
+
+    settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
+
+    async def run() -> None:
+        server = Server(settings)
+        announcing = asyncio.create_task(_announce(server))
+        try:
+            await server.run()
+        finally:
+            announcing.cancel()
+
+    try:
+        asyncio.run(run())
+    except IronlaneError as error:
+        raise click.ClickException(error.message) from error
+
+
+async def _announce(server: Any) -> None:
+    url = await server.listening()
+    for name in ("networking", "baremetal", "fabric"):
+        click.echo(f"{name:<12}{url}/{name}")
