@@ -68,10 +68,11 @@ class OpenConfigDriver:
         if not plan:
             return ()
         edit = write.edit_config(plan, self._members or {}, self._dialect)
+        validate = [_VALIDATE] if self._dialect.validate else []
         commit = [_COMMIT]
         if self._dialect.confirmed_commit:
             commit = [write.confirmed_commit(self._dialect.confirm_timeout), _COMMIT]
-        return (_LOCK, _DISCARD, edit, _VALIDATE, *commit, _UNLOCK)
+        return (_LOCK, _DISCARD, edit, *validate, *commit, _UNLOCK)
 
     async def apply(self, plan: Plan) -> None:
         """See `SwitchDriver.apply`. All or nothing: what fails is discarded, and the lock is freed."""
@@ -87,7 +88,7 @@ class OpenConfigDriver:
         try:
             await session.rpc(_DISCARD)
             await session.rpc(edit)
-            if session.supports("validate", "1.0", "1.1"):
+            if self._dialect.validate and session.supports("validate", "1.0", "1.1"):
                 await session.rpc(_VALIDATE)
             await self._commit(session)
         except BaseException:

@@ -37,6 +37,9 @@ class Dialect:
     default_vlan: int = 1
     """What an access port carries that is told nothing else, and the native VLAN that switches report on trunks
     without one."""
+    validate: bool = True
+    """Validate the candidate before the commit, where the switch can. A commit validates anyway; some servers (Debian's
+    netconfd 2.13) accept a commit after a validate and carry out nothing."""
     confirmed_commit: bool = True
     """Commit with a time limit and confirm, where the switch can; False: always commit outright."""
     confirm_timeout: int = 30
