@@ -26,19 +26,20 @@ from ironlane.switches.netconf import (
     parse_xml,
 )
 
+PASSWORD = "s3cret"
 KEY = asyncssh.generate_private_key("ssh-ed25519")
 OTHER_KEY = asyncssh.generate_private_key("ssh-ed25519")
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[NetconfServer]:
-    server = NetconfServer(["Ethernet1"], lambda _: None, password="s3cret", host_key=KEY)
+    server = NetconfServer(["Ethernet1"], lambda _: None, password=PASSWORD, host_key=KEY)
     await server.start()
     yield server
     await server.stop()
 
 
-def access(server: NetconfServer, secret: str = "s3cret", **options: Any) -> Access:
+def access(server: NetconfServer, secret: str = PASSWORD, **options: Any) -> Access:
     return Access(SwitchId("leaf-1"), "127.0.0.1", server.port, "admin", secret, options, timeout=5)
 
 
@@ -59,7 +60,7 @@ def test_framing_round_trip_in_any_pieces(messages: list[bytes], chunked: bool, 
 def test_chunks_of_one_message_are_joined() -> None:
     framing = Framing()
     framing.chunked = True
-    framing.feed(b"\n#4\n<rpc\n#18\n message-id=\"102\"\n\n##\n")
+    framing.feed(b'\n#4\n<rpc\n#18\n message-id="102"\n\n##\n')
     assert framing.next_message() == b'<rpc message-id="102"\n'
 
 
@@ -168,7 +169,7 @@ async def test_a_peer_that_is_no_netconf_server_is_permanent(server: NetconfServ
 
 
 async def test_an_answer_that_is_too_long_is_permanent() -> None:
-    many = NetconfServer([f"Ethernet{n}" for n in range(50)], lambda _: None, password="s3cret", host_key=KEY)
+    many = NetconfServer([f"Ethernet{n}" for n in range(50)], lambda _: None, password=PASSWORD, host_key=KEY)
     await many.start()
     session = await NetconfSession.open(access(many, host_key=many.host_key, max_message=4000))
     with pytest.raises(Permanent, match="longer than `max_message`"):

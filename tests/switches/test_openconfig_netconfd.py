@@ -114,7 +114,7 @@ async def relay(netconfd: Netconfd, process: asyncssh.SSHServerProcess[bytes]) -
     upward = asyncio.create_task(upwards(subsystem.stdin))
     number = re.search(rb"<session-id>([0-9]+)<", hello)
     assert number is not None
-    while f"Session {int(number[1])} for lab@127.0.0.1 now active" not in netconfd.said:
+    while f"Session {int(number[1])} for lab@127.0.0.1 now active" not in netconfd.said:  # noqa: ASYNC110
         await asyncio.sleep(0.002)
     process.stdout.write(hello)
     while data := await subsystem.stdout.read(65536):
@@ -137,7 +137,9 @@ async def access(netconfd: Netconfd) -> AsyncIterator[Access]:
         _AnyPassword, "127.0.0.1", 0, server_host_keys=[key], process_factory=serve, encoding=None
     )
     host_key = key.export_public_key().decode()
-    yield Access(LEAF, "127.0.0.1", server.get_port(), "lab", "lab", {"host_key": host_key, "validate": False}, timeout=10)
+    yield Access(
+        LEAF, "127.0.0.1", server.get_port(), "lab", "lab", {"host_key": host_key, "validate": False}, timeout=10
+    )
     await asyncio.gather(*sessions)
     server.close()
     await server.wait_closed()

@@ -110,7 +110,7 @@ def edit_config(plan: Plan, members: Mapping[str, str], dialect: Dialect) -> str
     for change in plan.changes:
         if change.after.lag is None:
             was = change.before.lag
-            aggregate = members.get(change.port) or (dialect.lag_interface(was.number) if was else None)
+            aggregate = members.get(change.port) or (dialect.lag_interface(was.number) if was and was.number else None)
             _port(interfaces, change.port, change.after, left=aggregate)
     for lag, carried in lags:
         _aggregate(interfaces, dialect.lag_interface(lag.number), lag, carried)
