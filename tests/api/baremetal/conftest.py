@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ import sqlalchemy as sa
 
 from ironlane.api.baremetal import app
 from ironlane.store import ports, tables
-from ironlane.store.database import Store, Tx
+from ironlane.store.database import Store, Tx, open_store
 from tests.api.asgi import Answer, Client
 
 SWITCHES = {"leaf-1": "00:11:22:33:44:01", "leaf-2": "00:11:22:33:44:02"}
@@ -119,3 +122,24 @@ def fault(answer: Answer) -> str:
 async def api(store: Store) -> Baremetal:
     await store.write(build_site)
     return Baremetal(store)
+
+
+@pytest.fixture
+def loop_api(tmp_path: Path) -> Iterator[tuple[asyncio.AbstractEventLoop, Baremetal]]:
+    """The API with a node, a NIC and a portgroup, and a loop to run it on: for property tests, which are not async."""
+    loop = asyncio.new_event_loop()
+    store = open_store(f"sqlite:///{tmp_path}/properties.sqlite")
+
+    async def prepare() -> Baremetal:
+        await store.write(lambda tx: tables.metadata.create_all(tx.connection))
+        await store.write(build_site)
+        api = Baremetal(store)
+        node = await api.node()
+        await api.nic(node, 1, name="eth0")
+        await api.made("portgroups", node_uuid=node["uuid"], name="bond0")
+        return api
+
+    yield loop, loop.run_until_complete(prepare())
+    loop.run_until_complete(store.close())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
 import json
 import os
 import sys
@@ -23,6 +25,7 @@ from tests.api.baremetal.conftest import Baremetal, build_site
 
 pytestmark = pytest.mark.clients
 
+CONFIG_DRIVE = base64.b64encode(gzip.compress(b"an ISO image")).decode()
 BIN = Path(sys.executable).parent
 
 SDK = """
@@ -135,9 +138,9 @@ async def test_openstack_command_line(store: Store, address: str, tmp_path: Path
     assert shown == {"provision_state": "verifying"}
     await becomes("available")
     attached = f"node vif attach n1 {vif}"
-    assert await openstack(
-        attached, "node vif list n1 -f json", "node deploy n1 --config-drive http://127.0.0.1/x"
-    ) == [[{"id": vif}]]
+    assert await openstack(attached, "node vif list n1 -f json", f"node deploy n1 --config-drive {CONFIG_DRIVE}") == [
+        [{"id": vif}]
+    ]
     await becomes("active")
     refused, listed, validated, powered = await openstack(
         "node provide n1",
