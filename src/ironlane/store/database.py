@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import random
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 _BATCH = 256
 """Transactions under one SQLite commit at the most, so that the first of them is not kept waiting for long."""
 
-_ATTEMPTS = 12
+_ATTEMPTS = 20
 """How often a transaction is repeated after serialization conflicts before the client is told to try again."""
 
 
@@ -277,7 +278,8 @@ class ServerBackend:
                         raise
                     raise Temporary(f"the database does not answer: {error}") from error
                 log.debug("transaction repeated after a conflict", attempt=attempt)
-                await asyncio.sleep(0.002 * attempt)
+                # Random, so that those who met do not meet again.
+                await asyncio.sleep(random.uniform(0, min(0.002 * 2**attempt, 0.2)))  # noqa: S311
         raise Temporary("the database is too contended; try again")
 
     async def close(self) -> None:
