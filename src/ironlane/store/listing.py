@@ -80,13 +80,17 @@ def _conditions(table: sa.Table, listing: Listing) -> list[sa.ColumnElement[bool
 
 
 def _has_tag(table: sa.Table, tag: str) -> sa.ColumnElement[bool]:
-    # The column is JSON text, where a tag in quotes can be nothing but an element of the list.
-    return sa.cast(table.c.tags, sa.String).contains(json.dumps(tag), autoescape=True)
+    # The column is JSON text. A quote within a tag has a backslash before it, and no tag has a comma in it, so these
+    # two can be nothing but a whole element of the list.
+    text = sa.cast(table.c.tags, sa.Text)
+    return sa.or_(*(text.contains(before + json.dumps(tag), autoescape=True) for before in ("[", ", ")))
 
 
 def _key(table: sa.Table, name: str) -> sa.ColumnElement[Any]:
-    """A column to sort by, without nulls, which databases disagree about."""
+    """A column to sort by, without nulls, which databases disagree about, and with numbers for booleans."""
     column = table.c[name]
+    if isinstance(column.type, sa.Boolean):
+        return sa.cast(column, sa.Integer)
     if not column.nullable or isinstance(column.type, sa.types.TypeDecorator):
         return column
     return sa.func.coalesce(column, 0 if isinstance(column.type, sa.Integer) else "")

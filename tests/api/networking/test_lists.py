@@ -109,7 +109,7 @@ async def test_subnets(names: Networking) -> None:
 
 
 async def test_fields(names: Networking) -> None:
-    port = (await names.listed("ports", "name=a&fields=id&fields=binding:host_id"))[0]
+    port = (await names.listed("ports", "name=a&fields=id&fields=binding:host_id&fields=security_groups"))[0]
     assert set(port) == {"id", "binding:host_id"}
     shown = await names.get(f"/v2.0/ports/{port['id']}?fields=name")
     assert shown.json() == {"port": {"name": "a"}}

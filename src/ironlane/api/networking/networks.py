@@ -144,7 +144,7 @@ async def create(body: NetworksCreate, store: StoreDep, project: ProjectDep) -> 
 
 
 async def list_(request: Request, store: StoreDep) -> JSONResponse:
-    asked = collected(request, ATTRIBUTES, FIELDS, special=("status",))
+    asked = collected(request, ATTRIBUTES, special=("status",))
     if not set(asked.special.get("status", ["ACTIVE"])) & {"ACTIVE"}:
         return JSONResponse({PLURAL: []})
     found, more = await store.read(lambda tx: networks.page(tx, asked.listing))
@@ -152,7 +152,7 @@ async def list_(request: Request, store: StoreDep) -> JSONResponse:
 
 
 async def show(request: Request, ident: str, store: StoreDep) -> JSONResponse:
-    network_id, fields = row_id(NOUN, ident), fields_of(request, FIELDS)
+    network_id, fields = row_id(NOUN, ident), fields_of(request)
     network = await store.read(lambda tx: networks.get(tx, network_id))
     return JSONResponse({NOUN: chosen(view(network), fields)})
 
@@ -201,10 +201,6 @@ def view(network: Network) -> View:
         "updated_at": moment(network.updated_at),
         "revision_number": network.revision_number,
     }
-
-
-FIELDS = frozenset({*ATTRIBUTES, *_FIXED, "subnets", "tags", "created_at", "updated_at"})
-"""Attributes of a network, as `fields` may name them."""
 
 
 def _stored(attributes: dict[str, Any]) -> dict[str, Any]:

@@ -170,14 +170,14 @@ async def create(body: PortsCreate, store: StoreDep, project: ProjectDep) -> JSO
 
 
 async def list_(request: Request, store: StoreDep) -> JSONResponse:
-    asked = collected(request, ATTRIBUTES, FIELDS, special=("fixed_ips",))
+    asked = collected(request, ATTRIBUTES, special=("fixed_ips",))
     fixed_ips = _fixed_ips(asked.special.get("fixed_ips", ()))
     found, more = await store.read(lambda tx: ports.page(tx, asked.listing, fixed_ips))
     return listed(request, PLURAL, asked, [view(port) for port in found], more)
 
 
 async def show(request: Request, ident: str, store: StoreDep) -> JSONResponse:
-    port_id, fields = row_id(NOUN, ident), fields_of(request, FIELDS)
+    port_id, fields = row_id(NOUN, ident), fields_of(request)
     port = await store.read(lambda tx: ports.get(tx, port_id))
     return JSONResponse({NOUN: chosen(view(port), fields)})
 
@@ -231,21 +231,6 @@ def view(port: NetworkPort) -> View:
         "updated_at": moment(port.updated_at),
         "revision_number": port.revision_number,
     }
-
-
-FIELDS = frozenset(
-    {
-        *ATTRIBUTES,
-        "fixed_ips",
-        "extra_dhcp_opts",
-        "binding:profile",
-        "binding:vif_details",
-        "tags",
-        "created_at",
-        "updated_at",
-    }
-)
-"""Attributes of a port, as `fields` may name them."""
 
 
 def _vif_details(port: NetworkPort) -> View:

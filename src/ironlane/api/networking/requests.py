@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from fastapi import Depends, Header, Request
 from starlette.responses import JSONResponse, Response
 
-from ironlane.api.listing import Collected, parse
+from ironlane.api.listing import Attribute, Collected, parse
 from ironlane.api.networking.errors import REVISION_MISMATCH
 from ironlane.api.networking.fields import canonical_uuid
 from ironlane.model.errors import Conflict, Invalid, NotFound, Rejected
@@ -111,22 +111,22 @@ def chosen(view: View, fields: Collection[str]) -> View:
     return {name: value for name, value in view.items() if name in fields} if fields else view
 
 
-def fields_of(request: Request, fields: Collection[str]) -> frozenset[str]:
+def fields_of(request: Request) -> frozenset[str]:
     """The `fields` of a request for one thing.
 
     Raises:
-        Invalid: another parameter, or no such field.
+        Invalid: another parameter.
     """
     strange = sorted(set(request.query_params) - {"fields"})
     if strange:
         raise Invalid("is not a parameter of this request", field=strange[0][:255])
-    return parse(request.query_params.multi_items(), {}, fields=fields).fields
+    return parse(request.query_params.multi_items(), {}).fields
 
 
-def collected(request: Request, attributes: Mapping[str, Any], fields: Collection[str], **special: Any) -> Collected:
+def collected(request: Request, attributes: Mapping[str, Attribute], *, special: Collection[str] = ()) -> Collected:
     """What the query string of a list request asks for."""
     limit = request.app.state.page_limit
-    return parse(request.query_params.multi_items(), attributes, fields=fields, page_limit=limit, **special)
+    return parse(request.query_params.multi_items(), attributes, special=special, page_limit=limit)
 
 
 def listed(request: Request, plural: str, asked: Collected, views: Sequence[View], more: bool) -> JSONResponse:

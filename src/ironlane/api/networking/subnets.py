@@ -145,13 +145,13 @@ async def create(body: SubnetsCreate, store: StoreDep, project: ProjectDep) -> J
 
 
 async def list_(request: Request, store: StoreDep) -> JSONResponse:
-    asked = collected(request, ATTRIBUTES, FIELDS)
+    asked = collected(request, ATTRIBUTES)
     found, more = await store.read(lambda tx: subnets.page(tx, asked.listing))
     return listed(request, PLURAL, asked, [view(subnet) for subnet in found], more)
 
 
 async def show(request: Request, ident: str, store: StoreDep) -> JSONResponse:
-    subnet_id, fields = row_id(NOUN, ident), fields_of(request, FIELDS)
+    subnet_id, fields = row_id(NOUN, ident), fields_of(request)
     subnet = await store.read(lambda tx: subnets.get(tx, subnet_id))
     return JSONResponse({NOUN: chosen(view(subnet), fields)})
 
@@ -201,21 +201,6 @@ def view(subnet: Subnet) -> View:
         "updated_at": moment(subnet.updated_at),
         "revision_number": subnet.revision_number,
     }
-
-
-FIELDS = frozenset(
-    {
-        *ATTRIBUTES,
-        *_FIXED,
-        "allocation_pools",
-        "dns_nameservers",
-        "host_routes",
-        "tags",
-        "created_at",
-        "updated_at",
-    }
-)
-"""Attributes of a subnet, as `fields` may name them."""
 
 
 def _stored(body: SubnetCreate | SubnetUpdate, attributes: dict[str, Any]) -> dict[str, Any]:
