@@ -11,3 +11,6 @@ URL = click.option(
     show_default=True,
     help="Address of the running service.",
 )
+
+SECTIONS = ("physical-networks", "networks", "switches", "nodes")
+"""The sections of a site file that are applied, in the order in which they need each other."""

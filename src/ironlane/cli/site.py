@@ -6,11 +6,11 @@ import asyncio
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ironlane.cli.options import URL
+from ironlane.cli.options import SECTIONS, URL
 from ironlane.model.errors import IronlaneError
 from ironlane.site.check import BrokenSite, read_site
 from ironlane.site.types import Site
@@ -48,19 +48,30 @@ def check(file: Path) -> None:
 @_FILE
 @URL
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+@click.option(
+    "--only", multiple=True, type=click.Choice(SECTIONS), help="Apply this section only; may be given several times."
+)
 @click.option("--new-passwords", is_flag=True, help="Send BMC passwords again; the service does not show them.")
 @click.option(
     "--secrets-dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Directory of files named like the secrets; IRONLANE_SECRET_<NAME> comes first.",
 )
-def apply(file: Path, url: str, dry_run: bool, new_passwords: bool, secrets_dir: Path | None) -> None:
+def apply(
+    *, file: Path, url: str, dry_run: bool, only: tuple[str, ...], new_passwords: bool, secrets_dir: Path | None
+) -> None:
     """Enrol what FILE says with a running service, and change what has changed. Deletes nothing."""
     found = load(file)
+    applying = _apply(
+        found,
+        url,
+        secret_reader(secrets_dir),
+        dry_run=dry_run,
+        only=only or SECTIONS,
+        new_passwords=new_passwords,
+    )
     try:
-        counts = asyncio.run(
-            _apply(found, url, secret_reader(secrets_dir), dry_run=dry_run, new_passwords=new_passwords)
-        )
+        counts = asyncio.run(applying)
     except IronlaneError as error:
         raise click.ClickException(error.message) from error
     summary = ", ".join(f"{number} {action}" for action, number in counts.items()) or "nothing to do"
@@ -81,13 +92,13 @@ def load(file: Path) -> Site:
     sys.exit(1)
 
 
-async def _apply(found: Site, url: str, read_secret: ReadSecret, *, dry_run: bool, new_passwords: bool) -> Counter[str]:
+async def _apply(found: Site, url: str, read_secret: ReadSecret, **how: Any) -> Counter[str]:
     from ironlane.cli.apply.run import apply as run
     from ironlane.cli.client import Client
 
     counts: Counter[str] = Counter()
     async with Client(url) as client:
-        async for outcome in run(client, found, read_secret, dry_run=dry_run, new_passwords=new_passwords):
+        async for outcome in run(client, found, read_secret, **how):
             counts[outcome.action.value] += 1
             for line in outcome.lines():
                 click.echo(line)

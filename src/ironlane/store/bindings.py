@@ -15,7 +15,18 @@ import sqlalchemy as sa
 
 from ironlane.model.admission import admit, held_reason
 from ironlane.model.errors import Conflict, Invalid
-from ironlane.model.fabric import Attachment, AttachmentState, HostId, Lag, PortConfig, Side, SwitchId, Vlan
+from ironlane.model.fabric import (
+    Attachment,
+    AttachmentState,
+    HostId,
+    LacpRate,
+    Lag,
+    LagMode,
+    PortConfig,
+    Side,
+    SwitchId,
+    Vlan,
+)
 from ironlane.model.link import GroupParameters, LocalLink, lacp_rate, lag_mode
 from ironlane.store.attachments import (
     config_to_json,
@@ -196,7 +207,9 @@ def _lag(tx: Tx, wish: Wish, on: Sequence[SwitchId], present: Sequence[Attachmen
     mode = lag_mode(wish.group.bond_mode, where=f"{where}.local_group_information.bond_mode")
     if mode is None:
         return None
-    rate = lacp_rate(wish.group.bond_properties, where=f"{where}.local_group_information.bond_properties")
+    # Nothing is negotiated in a static LAG, whatever rate a client may mention.
+    path = f"{where}.local_group_information.bond_properties"
+    rate = lacp_rate(wish.group.bond_properties, where=path) if mode is LagMode.LACP else LacpRate.SLOW
     claims = tx.all(sa.select(lag_claims).where(lag_claims.c.network_port_id == wish.network_port))
     for lag in (a.lag for a in present):
         claimed = {claim.switch_id for claim in claims if lag and claim.number == lag.number}

@@ -14,14 +14,17 @@ import sqlalchemy as sa
 
 from ironlane.model.attach import Place, binding_profile, choose, links_of, mac_of
 from ironlane.model.errors import Conflict, Invalid, NotFound
+from ironlane.model.network import NetworkPort
 from ironlane.model.node import TENANT_VIF, VIF_ORDER, VIF_PINNED, BaremetalPort, Node, Portgroup
 from ironlane.model.states import ProvisionState
 from ironlane.store import baremetal_ports, portgroups, ports
 from ironlane.store.database import Tx
 from ironlane.store.tables import networks
-from ironlane.store.tables import ports as port_rows
 
 VNIC_BAREMETAL = "baremetal"
+
+_BUSY = frozenset({ProvisionState.DEPLOYING, ProvisionState.DELETING})
+"""States in which the lifecycle loop plugs or unplugs all VIFs: one that came in between could be left behind."""
 
 
 def attach(tx: Tx, node: Node, vif: str, *, port_uuid: str | None = None, portgroup_uuid: str | None = None) -> Place:
@@ -34,8 +37,12 @@ def attach(tx: Tx, node: Node, vif: str, *, port_uuid: str | None = None, portgr
         Conflict: `VifAlreadyAttached`, `PortgroupPhysnetInconsistent`, the node is being deleted.
         Invalid: `NoFreePhysicalPorts`; there is no such network port.
     """
-    if node.provision_state is ProvisionState.DELETING:
-        raise Conflict(f"Node {node.label} is leaving its networks; attach VIF {vif} later", code="NodeLocked")
+    if node.provision_state in _BUSY:
+        raise Conflict(
+            f"Node {node.label} is {node.provision_state.value}: its switch ports are being moved;"
+            f" attach VIF {vif} later",
+            code="NodeLocked",
+        )
     physical_networks = _physical_networks(tx, node, vif)
     nics, groups = baremetal_ports.of_node(tx, node.id), portgroups.of_node(tx, node.id)
     place = choose(vif, physical_networks, nics, groups, port_uuid=port_uuid, portgroup_uuid=portgroup_uuid)
@@ -86,7 +93,7 @@ def plug(tx: Tx, node: Node) -> None:
 def unplug(tx: Tx, node: Node) -> None:
     """All VIFs of the node lose their links: their switch ports leave. They stay attached and bound to the node."""
     for _, vif, _ in _attached(tx, node.id):
-        if _exists(tx, vif):
+        if _is_ours(tx, vif, node) and ports.get(tx, vif).host_id:
             ports.update(tx, vif, {"profile": {}})
 
 
@@ -120,8 +127,12 @@ def remap(tx: Tx, node: Node) -> None:
 
 
 def _bind(tx: Tx, node: Node, vif: str, place: Place, nics: Sequence[BaremetalPort], *, links: bool) -> None:
-    """Give the network port the place's MAC (only while it is unbound: Neutron refuses it later), then bind it."""
-    port = ports.get(tx, vif)
+    """Give the network port the place's MAC (only while it is unbound: Neutron refuses it later), then bind it.
+
+    Raises:
+        Invalid, Conflict: there is no such network port, or it is bound to another host.
+    """
+    port = _require_ours(tx, node, vif)
     mac = mac_of(place, nics)
     if mac is not None and port.mac_address != mac:
         if port.host_id:
@@ -134,7 +145,7 @@ def _bind(tx: Tx, node: Node, vif: str, place: Place, nics: Sequence[BaremetalPo
 
 def _unbind(tx: Tx, vif: str, node: Node) -> None:
     """As Ironic: unbind first, and only then a new MAC. A network port that is gone or not ours is let be."""
-    if not _exists(tx, vif) or ports.get(tx, vif).host_id not in {"", node.id}:
+    if not _is_ours(tx, vif, node):
         return
     ports.update(tx, vif, {"host_id": "", "profile": {}})
     ports.update(tx, vif, {"mac_address": None})
@@ -144,29 +155,36 @@ def _physical_networks(tx: Tx, node: Node, vif: str) -> set[str]:
     """The physical network of the VIF's network; empty when it has none.
 
     Raises:
+        Invalid, Conflict: as `_require_ours`.
+    """
+    network = _require_ours(tx, node, vif).network_id
+    found = tx.execute(sa.select(networks.c.physical_network).where(networks.c.id == network)).scalar_one()
+    return {found} if found else set()
+
+
+def _require_ours(tx: Tx, node: Node, vif: str) -> NetworkPort:
+    """The network port of a VIF.
+
+    Raises:
         Invalid: there is no such network port.
         Conflict: it is bound to another host.
     """
-    row = tx.one(
-        sa.select(port_rows.c.host_id, networks.c.physical_network)
-        .join(networks, networks.c.id == port_rows.c.network_id)
-        .where(port_rows.c.id == vif)
-    )
-    if row is None:
-        raise Invalid(
-            f"VIF {vif} is not a port that the Networking API knows", code="InvalidParameterValue", field="id"
-        )
-    if row.host_id not in {"", node.id}:
-        raise Conflict(f"VIF {vif} is bound to host {row.host_id}; detach it there first", code="VifAlreadyAttached")
-    return {row.physical_network} if row.physical_network else set()
-
-
-def _exists(tx: Tx, vif: str) -> bool:
     try:
-        ports.get(tx, vif)
+        port = ports.get(tx, vif)
+    except NotFound:
+        message = f"VIF {vif} is not a port that the Networking API knows"
+        raise Invalid(message, code="InvalidParameterValue", field="id") from None
+    if port.host_id not in {"", node.id}:
+        raise Conflict(f"VIF {vif} is bound to host {port.host_id}; detach it there first", code="VifAlreadyAttached")
+    return port
+
+
+def _is_ours(tx: Tx, vif: str, node: Node) -> bool:
+    """Whether the network port is still there, and not bound to another host."""
+    try:
+        return ports.get(tx, vif).host_id in {"", node.id}
     except NotFound:
         return False
-    return True
 
 
 def _places(tx: Tx, node_id: str) -> list[Place]:
