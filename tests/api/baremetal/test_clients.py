@@ -25,7 +25,6 @@ from tests.api.baremetal.conftest import Baremetal, build_site
 
 pytestmark = pytest.mark.clients
 
-CONFIG_DRIVE = base64.b64encode(gzip.compress(b"an ISO image")).decode()
 BIN = Path(sys.executable).parent
 
 SDK = """
@@ -137,8 +136,10 @@ async def test_openstack_command_line(store: Store, address: str, tmp_path: Path
     assert port["node_uuid"] == made["uuid"]
     assert shown == {"provision_state": "verifying"}
     await becomes("available")
+    drive = tmp_path / "config-drive"
+    drive.write_bytes(base64.b64encode(gzip.compress(b"an ISO image")))
     attached = f"node vif attach n1 {vif}"
-    assert await openstack(attached, "node vif list n1 -f json", f"node deploy n1 --config-drive {CONFIG_DRIVE}") == [
+    assert await openstack(attached, "node vif list n1 -f json", f"node deploy n1 --config-drive {drive}") == [
         [{"id": vif}]
     ]
     await becomes("active")
@@ -151,7 +152,7 @@ async def test_openstack_command_line(store: Store, address: str, tmp_path: Path
     )
     assert "can not be performed" in refused
     assert [(n["provision_state"], n["instance_info"]["configdrive"]) for n in listed] == [("active", "******")]
-    assert {part["interface"]: part["result"] for part in validated}["network"] is True
+    assert {part["Interface"]: part["Result"] for part in validated}["network"] is True
     assert powered == {"target_power_state": "power off"}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ironlane.model.errors import Conflict
 from ironlane.model.fabric import AttachmentState
 from ironlane.model.network import NetworkPort
 from ironlane.store import attachments, nodes, ports, vifs
@@ -149,12 +150,13 @@ async def test_a_place_can_be_asked_for_since_1_67(api: Baremetal) -> None:
     assert (await network_port(api, vif)).mac_address == "52:54:00:00:00:02"
 
 
-async def test_a_node_that_is_being_deleted_takes_no_vif(api: Baremetal) -> None:
+@pytest.mark.parametrize("state", ["deploying", "deleting"])
+async def test_a_node_whose_switch_ports_are_being_moved_takes_no_vif(api: Baremetal, state: str) -> None:
     node = await api.node()
     await api.nic(node, 1)
-    await api.put_in(node, provision_state="deleting")
+    await api.put_in(node, provision_state=state)
     answer = await api.post("/v1/nodes/n1/vifs", {"id": await api.tenant_port("net1")})
-    assert answer.status == 409
+    assert (answer.status, state in fault(answer)) == (409, True)
 
 
 async def test_remap_follows_priorities_that_changed_and_keeps_what_was_pinned(api: Baremetal) -> None:
@@ -189,6 +191,12 @@ async def test_detach_copes_with_a_network_port_that_is_not_ours_any_more(api: B
     if gone == "port":
         await api.store.write(lambda tx: ports.delete(tx, vif))
     else:
-        await api.store.write(lambda tx: ports.update(tx, vif, {"host_id": "another"}))
+        taken = {"host_id": "another", "profile": {"local_link_information": [{"network_type": "unmanaged"}]}}
+        await api.store.write(lambda tx: ports.update(tx, vif, taken))
+        with pytest.raises(Conflict, match="bound to host another"):
+            await with_node(api, node, vifs.plug)
+        before = await network_port(api, vif)
+        await with_node(api, node, vifs.unplug)
+        assert await network_port(api, vif) == before
     assert (await api.delete(f"/v1/nodes/n1/vifs/{vif}")).status == 204
     assert await api.shown("/v1/nodes/n1/vifs") == {"vifs": []}
