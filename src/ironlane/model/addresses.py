@@ -16,7 +16,7 @@ from ironlane.model.network import Pool
 Address = IPv4Address | IPv6Address
 Cidr = IPv4Network | IPv6Network
 
-_WINDOW = 64
+_WINDOW = 16
 _WINDOW_MAX = 512
 
 

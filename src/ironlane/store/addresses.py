@@ -23,18 +23,25 @@ _CHUNK = 500
 MAX_FIXED_IPS = 64
 """Addresses of one port at the most."""
 
+# Statements of every request are made once: making one takes three times as long as running it.
+_OF_PORTS = (
+    sa.select(ip_allocations)
+    .where(ip_allocations.c.port_id.in_(sa.bindparam("ports", expanding=True)))
+    .order_by(ip_allocations.c.subnet_id, ip_allocations.c.ip_address)
+)
+_COUNT = sa.select(sa.func.count()).where(ip_allocations.c.subnet_id == sa.bindparam("subnet"))
+_TAKEN = sa.select(ip_allocations.c.ip_address).where(
+    ip_allocations.c.subnet_id == sa.bindparam("subnet"),
+    ip_allocations.c.ip_address.in_(sa.bindparam("candidates", expanding=True)),
+)
+
 
 def of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, tuple[FixedIp, ...]]:
     """The addresses of each port that has any."""
     found: dict[str, list[FixedIp]] = {}
     for start in range(0, len(port_ids), _CHUNK):
         chunk = port_ids[start : start + _CHUNK]
-        query = (
-            sa.select(ip_allocations)
-            .where(ip_allocations.c.port_id.in_(chunk))
-            .order_by(ip_allocations.c.subnet_id, ip_allocations.c.ip_address)
-        )
-        for row in tx.all(query):
+        for row in tx.execute(_OF_PORTS, {"ports": chunk}):
             found.setdefault(row.port_id, []).append(FixedIp(row.subnet_id, row.ip_address))
     return {port: tuple(addresses) for port, addresses in found.items()}
 
@@ -172,11 +179,10 @@ def _resolve(subnets: Sequence[Subnet], wish: Request, path: str, owner: str) ->
 
 def _free(tx: Tx, subnet: Subnet) -> FixedIp | None:
     """A free address of a subnet's pools; the lowest one as long as addresses are not given back."""
-    here = ip_allocations.c.subnet_id == subnet.id
-    count = tx.execute(sa.select(sa.func.count()).where(here)).scalar_one()
+    count = tx.execute(_COUNT, {"subnet": subnet.id}).scalar_one()
     for candidates in windows(subnet.allocation_pools, count):
-        query = sa.select(ip_allocations.c.ip_address).where(here, ip_allocations.c.ip_address.in_(candidates))
-        address = first_free(candidates, set(tx.execute(query).scalars()))
+        taken = tx.execute(_TAKEN, {"subnet": subnet.id, "candidates": candidates}).scalars()
+        address = first_free(candidates, set(taken))
         if address is not None:
             return FixedIp(subnet.id, address)
     return None
@@ -196,7 +202,7 @@ def _take(tx: Tx, port_id: str, fixed: FixedIp) -> FixedIp:
 
 def _insert(tx: Tx, port_id: str, fixed: FixedIp) -> FixedIp:
     row = {"subnet_id": fixed.subnet_id, "ip_address": fixed.ip_address, "port_id": port_id}
-    tx.execute(sa.insert(ip_allocations).values(row))
+    tx.execute(sa.insert(ip_allocations), row)
     return fixed
 
 

@@ -30,6 +30,13 @@ _MAC_PREFIX = "fa:16:3e"
 
 _PROFILE = "binding:profile"
 
+# Statements of every request are made once: making one takes three times as long as running it.
+_BY_ID = sa.select(ports).where(ports.c.id == sa.bindparam("id"))
+_NETWORK = sa.select(networks).where(networks.c.id == sa.bindparam("id"))
+_WITH_MAC = sa.select(ports.c.id).where(
+    ports.c.network_id == sa.bindparam("network"), ports.c.mac_address == sa.bindparam("mac")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class NewPort:
@@ -95,7 +102,7 @@ def create(tx: Tx, new: NewPort) -> NetworkPort:
         "created_at": tx.now,
         "updated_at": tx.now,
     }
-    tx.execute(sa.insert(ports).values(**row))
+    tx.execute(sa.insert(ports), row)
     if new.fixed_ips is not None:
         addresses.allocate(tx, new.network_id, port_id, mac, new.fixed_ips, owner=new.device_owner)
     elif allocation is IpAllocation.IMMEDIATE:
@@ -161,7 +168,7 @@ def get(tx: Tx, port_id: str) -> NetworkPort:
     Raises:
         NotFound: no such port.
     """
-    row = tx.one(sa.select(ports).where(ports.c.id == port_id))
+    row = tx.execute(_BY_ID, {"id": port_id}).one_or_none()
     if row is None:
         raise NotFound("port", port_id)
     return from_rows(tx, [row])[0]
@@ -253,7 +260,7 @@ def _links(port: NetworkPort, network: sa.Row[Any]) -> list[LocalLink]:
 
 
 def _network(tx: Tx, network_id: str) -> sa.Row[Any]:
-    row = tx.one(sa.select(networks).where(networks.c.id == network_id))
+    row = tx.execute(_NETWORK, {"id": network_id}).one_or_none()
     if row is None:
         raise NotFound("network", network_id, field="network_id")
     return row
@@ -317,8 +324,7 @@ def _own_mac(tx: Tx, network_id: str, wished: str | None) -> str:
 
 
 def _mac_taken(tx: Tx, network_id: str, mac: str) -> bool:
-    query = sa.select(ports.c.id).where(ports.c.network_id == network_id, ports.c.mac_address == mac)
-    return tx.one(query) is not None
+    return tx.execute(_WITH_MAC, {"network": network_id, "mac": mac}).one_or_none() is not None
 
 
 def _vnic_type(name: str) -> VnicType:

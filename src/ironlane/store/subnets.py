@@ -32,6 +32,12 @@ IPV6_MODES = ("slaac", "dhcpv6-stateful", "dhcpv6-stateless")
 
 NAMESERVERS_MAX, ROUTES_MAX, POOLS_MAX = 20, 20, 64
 
+_OF_NETWORK = (
+    sa.select(subnets)
+    .where(subnets.c.network_id == sa.bindparam("network"))
+    .order_by(subnets.c.created_at, subnets.c.id)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class NewSubnet:
@@ -186,8 +192,7 @@ def page(tx: Tx, listing: Listing) -> tuple[list[Subnet], bool]:
 
 def of_network(tx: Tx, network_id: str) -> list[Subnet]:
     """The subnets of a network, the oldest first."""
-    query = sa.select(subnets).where(subnets.c.network_id == network_id)
-    return [subnet_of(row) for row in tx.all(query.order_by(subnets.c.created_at, subnets.c.id))]
+    return [subnet_of(row) for row in tx.execute(_OF_NETWORK, {"network": network_id}).all()]
 
 
 def subnet_of(row: sa.Row[Any]) -> Subnet:
