@@ -46,6 +46,7 @@ def build_site(tx: Tx) -> None:
     )
     for name, vlan in (("prov", 100), ("net1", 201), ("net2", 202), ("net3", 203)):
         row = {"id": network_id(name), "name": name, "physical_network": "physnet1", "segmentation_id": vlan}
+        row["side"] = "provider" if name == "prov" else "tenant"
         tx.execute(sa.insert(tables.networks).values(**row, created_at=tx.now))
     for name, mac in SWITCHES.items():
         row = {"id": name, "kind": "fake", "mac": mac, "physical_network": "physnet1"}

@@ -190,3 +190,8 @@ async def test_a_body_that_is_too_large_is_refused(api: Baremetal) -> None:
     answer = await api.request("POST", "/v1/nodes", body=b'"' + b"x" * (8 * 1024 * 1024) + b'"')
     assert answer.status == 413
     assert "larger" in fault(answer)
+
+
+async def test_405_names_the_methods_that_there_are(api: Baremetal) -> None:
+    answer = await api.put("/v1/nodes/n1", {})
+    assert (answer.status, answer.headers["allow"]) == (405, "DELETE, GET, PATCH")

@@ -10,8 +10,10 @@ import json
 
 import structlog
 from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from ironlane.api.baremetal.microversions import NotAcceptable, announce
 from ironlane.api.errors import status_of
@@ -48,9 +50,16 @@ async def _answer_ours(request: Request, error: Exception) -> Response:
     return failure(status, error.code, error.message)
 
 
-async def _answer_http(_request: Request, error: Exception) -> Response:
+async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # the handler is registered for nothing else
     message = _REASONS.get(error.status_code, str(error.detail))
     answer = failure(error.status_code, "HTTPException", message)
-    answer.headers.update(error.headers or {})
+    if error.status_code == 405:
+        answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods that the path does have."""
+    routes = [route for route in request.app.routes if isinstance(route, APIRoute)]
+    return {method for route in routes if route.matches(request.scope)[0] is not Match.NONE for method in route.methods}

@@ -69,7 +69,29 @@ def _constant(name: str, since: int, value: Any) -> Field:
     return Field(name, since, read=lambda _node: value)
 
 
-def _fields() -> list[Field]:
+def _unused_fields() -> list[Field]:
+    """What Ironic has and Ironlane does not do."""
+    return [
+        _constant("allocation_uuid", 52, None),
+        _constant("boot_mode", 75, None),
+        _constant("clean_step", 7, {}),
+        _constant("console_enabled", 1, False),
+        _constant("deploy_step", 44, {}),
+        _constant("disable_power_off", 95, False),
+        _constant("inspection_finished_at", 6, None),
+        _constant("inspection_started_at", 6, None),
+        _constant("network_data", 66, {}),
+        _constant("parent_node", 83, None),
+        _constant("raid_config", 12, {}),
+        _constant("reservation", 1, None),
+        _constant("secure_boot", 75, None),
+        _constant("service_step", 87, {}),
+        _constant("shard", 82, None),
+        _constant("target_raid_config", 12, {}),
+    ]
+
+
+def _own_fields() -> list[Field]:
     text, optional = checks.text, checks.optional
     return [
         Field("uuid", read=lambda node: node.id, check=checks.identifier, column="id", only_new=True),
@@ -84,7 +106,6 @@ def _fields() -> list[Field]:
         Field("maintenance_reason", check=optional(text(4096))),
         Field("fault", 42),
         Field("last_error"),
-        Field("reservation", read=lambda _node: None),
         Field("driver", check=text(64, shortest=1), required=True),
         Field(
             "driver_info",
@@ -117,21 +138,6 @@ def _fields() -> list[Field]:
         Field("retired_reason", 61, check=optional(text(4096))),
         Field("traits", 37),
         *(_interface_field(kind) for kind in sorted(INTERFACES)),
-        _constant("allocation_uuid", 52, None),
-        _constant("boot_mode", 75, None),
-        _constant("clean_step", 7, {}),
-        _constant("console_enabled", 1, False),
-        _constant("deploy_step", 44, {}),
-        _constant("disable_power_off", 95, False),
-        _constant("inspection_finished_at", 6, None),
-        _constant("inspection_started_at", 6, None),
-        _constant("network_data", 66, {}),
-        _constant("parent_node", 83, None),
-        _constant("raid_config", 12, {}),
-        _constant("secure_boot", 75, None),
-        _constant("service_step", 87, {}),
-        _constant("shard", 82, None),
-        _constant("target_raid_config", 12, {}),
         Field("created_at"),
         Field("updated_at"),
     ]
@@ -140,7 +146,7 @@ def _fields() -> list[Field]:
 NODE = Resource(
     "node",
     "nodes",
-    {field.name: field for field in _fields()},
+    {field.name: field for field in (*_own_fields(), *_unused_fields())},
     short=("uuid", "name", "instance_uuid", "maintenance", "power_state", "provision_state"),
     sublinks={"ports": 1, "states": 14, "portgroups": 24, "volume": 32},
 )

@@ -17,14 +17,12 @@ from ironlane.api.baremetal.node_fields import INTERFACES, NODE, enabled_interfa
 from ironlane.model.errors import Conflict, Forbidden, Invalid
 from ironlane.model.node import Node
 from ironlane.model.states import DELETABLE, WORKING, ProvisionState
-from ironlane.store import baremetal_ports, conductors, nodes, ports
+from ironlane.store import conductors, nodes, provisioning
 from ironlane.store.database import Tx
 from ironlane.store.tables import nodes as rows
 
 CHANGEABLE_HARDWARE = frozenset({ProvisionState.ENROLL, ProvisionState.MANAGEABLE, ProvisionState.AVAILABLE})
 """States in which a node's driver, interfaces, resource class and conductor group may change (or in maintenance)."""
-
-_RAMDISK_VIFS = ("provisioning_vif_port_id", "cleaning_vif_port_id")
 
 
 async def create(call: Call) -> Response:
@@ -89,10 +87,7 @@ async def delete(call: Call) -> Response:
         node = nodes.get(tx, call.path("node"))
         _require_deletable(node)
         # What the lifecycle loop made for the ramdisk goes with the node; tenant ports are their owners' to delete.
-        for nic in baremetal_ports.of_node(tx, node.id):
-            for key in _RAMDISK_VIFS:
-                if nic.internal_info.get(key) and ports.find(tx, id=nic.internal_info[key]):
-                    ports.delete(tx, nic.internal_info[key])
+        provisioning.unplug(tx, node)
         nodes.delete(tx, node.id)
 
     await call.store.write(write)

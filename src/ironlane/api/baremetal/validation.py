@@ -11,6 +11,7 @@ from ironlane.api.baremetal.call import Call, Json, ok
 from ironlane.api.baremetal.node_fields import INTERFACES
 from ironlane.model.attach import has_link, pxe_nic
 from ironlane.model.errors import Invalid, Rejected
+from ironlane.model.fabric import Side
 from ironlane.model.node import Node
 from ironlane.store import baremetal_ports, conductors, nodes, portgroups
 from ironlane.store.database import Tx
@@ -84,10 +85,13 @@ def _check_network(tx: Tx, call: Call, node: Node) -> None:
         if not named:
             raise Invalid(f"no {purpose}_network: neither the node's driver_info nor a conductor names one")
         for ident in sorted(named):
-            found = tx.all(sa.select(networks.c.id).where(sa.or_(networks.c.id == ident, networks.c.name == ident)))
+            named_so = sa.or_(networks.c.id == ident, networks.c.name == ident)
+            found = tx.all(sa.select(networks.c.side).where(named_so))
             if len(found) != 1:
                 many = "does not exist" if not found else "is the name of more than one network"
                 raise Invalid(f"{purpose}_network {ident!r} {many}")
+            if found[0].side != Side.PROVIDER:
+                raise Invalid(f"{purpose}_network {ident!r} is a tenant network; it has to be a provider VLAN")
 
 
 def _check_deploy(node: Node) -> None:
