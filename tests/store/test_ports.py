@@ -70,8 +70,9 @@ async def test_a_refused_binding_stores_nothing(any_store: Store) -> None:
 
 async def test_addresses_are_used_up_and_given_back(any_store: Store) -> None:
     net = await any_store.write(small_site)
-    creations = (any_store.write(lambda tx: ports.create(tx, NewPort(net))) for _ in range(13))
+    creations = (any_store.write(lambda tx: ports.create(tx, NewPort(net))) for _ in range(5))
     made = await asyncio.gather(*creations)
+    made += [await any_store.write(lambda tx: ports.create(tx, NewPort(net))) for _ in range(8)]
     assert len({port.fixed_ips for port in made}) == len({port.mac_address for port in made}) == 13
     with pytest.raises(Conflict) as refused:
         await any_store.write(lambda tx: ports.create(tx, NewPort(net)))

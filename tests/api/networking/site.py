@@ -44,13 +44,13 @@ def profile(*links: dict[str, str], **more: Any) -> dict[str, Any]:
     return {"local_link_information": list(links), "physical_network": "physnet1", **more}
 
 
+_EVERYTHING = {table.name: sa.select(table).order_by(*table.primary_key.columns) for table in metadata.sorted_tables}
+
+
 async def dump(store: Store) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of all tables."""
 
     def everything(tx: Tx) -> dict[str, list[tuple[Any, ...]]]:
-        return {
-            table.name: [tuple(row) for row in tx.all(sa.select(table).order_by(*table.primary_key.columns))]
-            for table in metadata.sorted_tables
-        }
+        return {name: [tuple(row) for row in tx.all(query)] for name, query in _EVERYTHING.items()}
 
     return await store.read(everything)
