@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,22 @@ def serve(log_level: str, **overrides: Any) -> None:
     a few. After a crash, just start it again: everything goes on from the rows.
     """
     configure(log_level)
+    from pydantic import ValidationError
+
     from ironlane.service import Server
     from ironlane.settings import Settings
 
-    settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
+    try:
+        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise click.ClickException(_told(error)) from None
 
     async def run() -> None:
         server = Server(settings)
+        # uvicorn raises the signals that it was stopped by once more: unhandled, they would end the process before the
+        # work in hand is finished and the lease given up.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, server.stop)
         announcing = asyncio.create_task(_announce(server))
         try:
             await server.run()
@@ -47,6 +57,12 @@ def serve(log_level: str, **overrides: Any) -> None:
         asyncio.run(run())
     except IronlaneError as error:
         raise click.ClickException(error.message) from error
+
+
+def _told(error: Any) -> str:
+    """What is wrong with which settings; without the values, which may be secret."""
+    problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+    return "settings: " + "; ".join(problems)
 
 
 async def _announce(server: Any) -> None:

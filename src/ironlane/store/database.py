@@ -23,7 +23,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from ironlane.model.errors import IronlaneError, Temporary
+from ironlane.model.errors import IronlaneError, Permanent, Temporary
 
 T = TypeVar("T")
 
@@ -139,8 +139,15 @@ class Store:
 
 
 def open_store(url: str, now: Clock = utc_now) -> Store:
-    """Open the database at a SQLAlchemy URL: `sqlite:///FILE`, `postgresql+asyncpg://…`, `mysql+asyncmy://…`."""
-    backend: Backend = SqliteBackend(url) if url.startswith("sqlite") else ServerBackend(url)
+    """Open the database at a SQLAlchemy URL: `sqlite:///FILE`, `postgresql+asyncpg://…`, `mysql+asyncmy://…`.
+
+    Raises:
+        Permanent: not such a URL, or the driver that it names is not installed.
+    """
+    try:
+        backend: Backend = SqliteBackend(url) if url.startswith("sqlite") else ServerBackend(url)
+    except (sa.exc.ArgumentError, ImportError) as error:  # neither tells the URL, which may have a password in it
+        raise Permanent(f"the database cannot be opened: {error}") from error
     return Store(backend, now)
 
 
@@ -177,7 +184,7 @@ class SqliteBackend:
         try:
             connection = self._idle_connections.get_nowait()
         except queue.Empty:
-            connection = self.engine.connect()
+            connection = self._connect()
         try:
             connection.exec_driver_sql("BEGIN")
             try:
@@ -189,8 +196,14 @@ class SqliteBackend:
         finally:
             self._idle_connections.put(connection)
 
+    def _connect(self) -> sa.Connection:
+        try:
+            return self.engine.connect()
+        except sa.exc.DBAPIError as error:
+            raise Temporary(f"the database {self.engine.url.database} cannot be opened: {error.orig}") from error
+
     def _write_loop(self) -> None:
-        connection = self.engine.connect()
+        connection: sa.Connection | None = None
         try:
             while (job := self._jobs.get()) is not None:
                 jobs = [job]
@@ -200,9 +213,16 @@ class SqliteBackend:
                         self._jobs.put(None)
                         break
                     jobs.append(following)
-                self._commit(connection, jobs)
+                try:
+                    connection = connection or self._connect()
+                except Temporary as error:
+                    for failed in jobs:
+                        failed.future.set_exception(error)
+                else:
+                    self._commit(connection, jobs)
         finally:
-            connection.close()
+            if connection is not None:
+                connection.close()
 
     def _commit(self, connection: sa.Connection, jobs: list[_Job]) -> None:
         outcomes: list[tuple[_Job, Any, BaseException | None]] = []
