@@ -54,11 +54,12 @@ def create(
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.state.store = store
     settings = Settings(heartbeat_timeout, conductor_timeout, max_limit)
     for route in ROUTES:
         app.add_api_route(
             route.path,
-            _endpoint(route, store, settings),
+            _endpoint(route, settings),
             methods=[route.method],
             name=f"{route.handler.__module__.rpartition('.')[2]}.{route.handler.__name__}",
             summary=(route.handler.__doc__ or "").strip().splitlines()[0],
@@ -100,13 +101,13 @@ class Microversion:
         await self.app(scope, receive, announced)
 
 
-def _endpoint(route: Route, store: Store, settings: Settings) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(route: Route, settings: Settings) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         version = request.scope.get(_VERSION, microversions.NEWEST)
         if version < route.since or any("\0" in str(part) for part in request.path_params.values()):
             raise HTTPException(404)
         base = f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
-        return await route.handler(Call(request, store, settings, version, base))
+        return await route.handler(Call(request, request.app.state.store, settings, version, base))
 
     return endpoint
 

@@ -62,4 +62,9 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 def _methods(request: Request) -> set[str]:
     """The methods that the path does have."""
     routes = [route for route in request.app.routes if isinstance(route, APIRoute)]
-    return {method for route in routes if route.matches(request.scope)[0] is not Match.NONE for method in route.methods}
+    return {
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
