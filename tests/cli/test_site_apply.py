@@ -84,10 +84,10 @@ async def test_what_the_services_know_afterwards(url: str, ironlane: Command, fi
     assert {s["allocation_pools"][0]["end"] for s in subnets} == {"10.100.0.200", "10.101.0.200"}
     node = await get(url, "/baremetal/v1/nodes/server-01")
     assert node["driver_info"] == {
-        "ipmi_address": "127.0.0.1",
-        "ipmi_port": 6301,
-        "ipmi_username": "ironlane",
-        "ipmi_password": "******",
+        "redfish_address": "http://127.0.0.1:8400",
+        "redfish_system_id": "/redfish/v1/Systems/server-01",
+        "redfish_username": "ironlane",
+        "redfish_password": "******",
     }
     ports = {p["address"]: p for p in (await get(url, "/baremetal/v1/ports/detail"))["ports"]}
     group = (await get(url, "/baremetal/v1/portgroups/server-01-bond0"))["uuid"]
@@ -156,7 +156,7 @@ async def test_passwords_are_never_printed_and_sent_again_on_request(url: str, i
         for options in (["--dry-run"], [], [], ["--new-passwords"])
     ]
     assert all("s3cret" not in result.output for result in outputs)
-    assert outputs[-1].output.count("driver_info.ipmi_password: sent") == 2
+    assert outputs[-1].output.count("driver_info.redfish_password: sent") == 2
 
 
 async def test_a_missing_secret_is_told_by_name(url: str, ironlane: Command, file: Path, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ async def test_a_broken_file_is_not_applied(url: str, ironlane: Command, file: P
     edit(file, "vlan: 100\n", "vlan: 5000\n")
     result = await ironlane("site", "apply", file, "--url", url)
     assert result.exit_code == 1
-    assert f"{file}:19: networks[0].vlan: 5000 is not from 1 to 4094" in result.output
+    assert f"{file}:23: networks[0].vlan: 5000 is not from 1 to 4094" in result.output
     assert (await get(url, "/fabric/v1/physical-networks"))["physical_networks"] == []
 
 
@@ -204,7 +204,7 @@ async def test_check(ironlane: Command, lab: Path) -> None:
     edit(lab, "switch: leaf-1a, port: Ethernet1/3", "switch: leaf-1a, port: Ethernet1/33")
     result = await ironlane("site", "check", lab)
     assert result.exit_code == 1
-    assert ":77: nodes[2].nics[0].port: 'Ethernet1/33' is not among the ports of switch leaf-1a" in result.output
+    assert ":82: nodes[2].nics[0].port: 'Ethernet1/33' is not among the ports of switch leaf-1a" in result.output
 
 
 async def test_switch_list_and_show(url: str, ironlane: Command, file: Path) -> None:

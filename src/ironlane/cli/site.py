@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ironlane.cli.apply.outcome import counted
 from ironlane.cli.options import SECTIONS, URL
 from ironlane.model.errors import IronlaneError
 from ironlane.site.check import BrokenSite, read_site
@@ -34,10 +35,13 @@ def site() -> None:
 def check(file: Path) -> None:
     """Tell everything that is wrong with FILE, or that it is in order. Talks to nobody."""
     found = load(file)
-    click.echo(
-        f"{file}: {_count(len(found.physical_networks), 'physical network')}, {_count(len(found.networks), 'network')},"
-        f" {_count(len(found.switches), 'switch', 'switches')}, {_count(len(found.nodes), 'node')}: ok"
+    counts = (
+        counted(len(found.physical_networks), "physical network"),
+        counted(len(found.networks), "network"),
+        counted(len(found.switches), "switch", "switches"),
+        counted(len(found.nodes), "node"),
     )
+    click.echo(f"{file}: {', '.join(counts)}: ok")
     names = {network.name for network in found.networks}
     for name in CONDUCTOR_NETWORKS:
         if name not in names:
@@ -111,7 +115,3 @@ def secret_reader(directory: Path | None) -> ReadSecret:
 
     settings = Settings() if directory is None else Settings(secrets_dir=directory)
     return settings.read_secret
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from ironlane.cli.apply.bodies import node_body, password_of, port_body, portgroup_body
-from ironlane.cli.apply.outcome import Action, Difference, Outcome, differences, failed, tell, unlisted
+from ironlane.cli.apply.outcome import Action, Difference, Outcome, counted, differences, failed, tell, unlisted
 from ironlane.cli.client import Client, Refused
 from ironlane.site.types import Node, Site
 
@@ -144,8 +144,8 @@ async def _node(run: Run, node: Node) -> Outcome:
     except Refused as error:
         return failed("node", node.name, error)
     if created:
-        count = f"{len(node.nics)} ports, {len(node.portgroups)} portgroups"
-        return Outcome(Action.CREATED, "node", node.name, (f"with {count}",))
+        parts = (counted(len(node.nics), "port"), counted(len(node.portgroups), "portgroup"))
+        return Outcome(Action.CREATED, "node", node.name, (f"with {' and '.join(parts)}",))
     return Outcome(Action.CHANGED if details else Action.UNCHANGED, "node", node.name, tuple(details))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ironlane.cli.client import Refused
+if TYPE_CHECKING:
+    from ironlane.cli.client import Refused
 
 
 class Action(StrEnum):
@@ -68,6 +69,11 @@ def _names(value: object) -> Sequence[str]:
 
 def _show(value: object) -> str:
     return "nothing" if value is None else str(value)
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 node`, `2 nodes`, `2 switches`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def unlisted(noun: str, names: Sequence[str]) -> list[Outcome]:
