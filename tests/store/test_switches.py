@@ -91,29 +91,27 @@ async def test_a_change_is_a_new_generation_due_at_once(store: Store) -> None:
     assert (await store.read(switches.port_names))["leaf-1"] == ["Ethernet1/2", "Ethernet1/3"]
 
 
-@pytest.mark.parametrize(
-    ("change", "error", "field"),
-    [
-        ({"id": "leaf-2"}, Conflict, "mac"),
-        ({"id": "leaf-2", "mac": None, "datapath_id": "00000000000000aa"}, Conflict, "datapath_id"),
-        ({"id": "leaf-3", "mac": None, "mlag_peer": "leaf-1"}, Conflict, "mlag_peer"),
-        ({"mlag_peer": "leaf-1"}, Invalid, "mlag_peer"),
-        ({"physical_network": "nowhere"}, Invalid, "physical_network"),
-        ({"idle_vlan": 250}, Invalid, "idle_vlan"),
-        ({"idle_vlan": 250, "physical_network": ""}, Invalid, "idle_vlan"),
-        ({"idle_vlan": 100}, Conflict, "idle_vlan"),
-    ],
-)
-async def test_what_contradicts_the_rest_is_refused_and_nothing_stored(
-    store: Store, change: dict[str, object], error: type[Conflict | Invalid], field: str
-) -> None:
+CONTRADICTIONS: list[tuple[dict[str, object], type[Conflict | Invalid], str]] = [
+    ({"id": "leaf-2"}, Conflict, "mac"),
+    ({"id": "leaf-2", "mac": None, "datapath_id": "00000000000000aa"}, Conflict, "datapath_id"),
+    ({"id": "leaf-3", "mac": None, "mlag_peer": "leaf-1"}, Conflict, "mlag_peer"),
+    ({"mlag_peer": "leaf-1"}, Invalid, "mlag_peer"),
+    ({"physical_network": "nowhere"}, Invalid, "physical_network"),
+    ({"idle_vlan": 250}, Invalid, "idle_vlan"),
+    ({"idle_vlan": 250, "physical_network": ""}, Invalid, "idle_vlan"),
+    ({"idle_vlan": 100}, Conflict, "idle_vlan"),
+]
+
+
+async def test_what_contradicts_the_rest_is_refused_and_nothing_stored(store: Store) -> None:
     other = replace(LEAF, id=SwitchId("ovs"), mac=None, datapath_id="00000000000000aa", mlag_peer="leaf-1")
     await put(store, other)
     await take_vlan(store, 100)
     before = await rows(store)
-    with pytest.raises(error) as caught:
-        await put(store, replace(LEAF, **change))  # type: ignore[arg-type]
-    assert caught.value.field == field
+    for change, error, field in CONTRADICTIONS:
+        with pytest.raises(error) as caught:
+            await put(store, replace(LEAF, **change))  # type: ignore[arg-type]
+        assert caught.value.field == field, change
     assert await rows(store) == before
 
 
@@ -175,24 +173,22 @@ async def test_plans_are_kept_with_their_outcome(store: Store) -> None:
         await store.write(lambda tx: plans.finish(tx, "nonesuch", "verified"))
 
 
-@pytest.mark.parametrize(
-    ("ranges", "message"),
-    [
-        ([VlanRange(210, 299)], "VLAN 200 cannot leave"),
-        ([VlanRange(200, 299), VlanRange(100, 110)], "VLAN 100 cannot become a tenant VLAN of physnet1: provider"),
-        ([VlanRange(90, 99), VlanRange(200, 299)], "idle switch ports carry it"),
-        ([], "VLAN 200 cannot leave"),
-    ],
-)
-async def test_tenant_vlans_that_would_be_taken_away_or_given_twice(
-    store: Store, ranges: list[VlanRange], message: str
-) -> None:
+TAKEN_OR_TWICE = [
+    ([VlanRange(210, 299)], "VLAN 200 cannot leave"),
+    ([VlanRange(200, 299), VlanRange(100, 110)], "VLAN 100 cannot become a tenant VLAN of physnet1: provider"),
+    ([VlanRange(90, 99), VlanRange(200, 299)], "idle switch ports carry it"),
+    ([], "VLAN 200 cannot leave"),
+]
+
+
+async def test_tenant_vlans_that_would_be_taken_away_or_given_twice(store: Store) -> None:
     await take_vlan(store, 200)
     await take_vlan(store, 100)
     before = await rows(store)
-    with pytest.raises(Conflict, match=message) as caught:
-        await store.write(lambda tx: tenant_vlans.put(tx, "physnet1", ranges, 1500, 0))
-    assert caught.value.field == "tenant_vlans"
+    for ranges, message in TAKEN_OR_TWICE:
+        with pytest.raises(Conflict, match=message) as caught:
+            await store.write(lambda tx, ranges=ranges: tenant_vlans.put(tx, "physnet1", ranges, 1500, 0))  # type: ignore[misc]
+        assert caught.value.field == "tenant_vlans"
     assert await rows(store) == before
     await store.write(lambda tx: tenant_vlans.put(tx, "physnet1", [VlanRange(200, 210)], 1500, 0))
 
