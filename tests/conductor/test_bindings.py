@@ -17,7 +17,7 @@ from ironlane.model.errors import Conflict, Invalid
 from ironlane.model.fabric import AttachmentState, HostId, ManagedPorts, PortConfig, Side, SwitchId, Vlan
 from ironlane.model.link import GroupParameters, LocalLink
 from ironlane.model.plan import project
-from ironlane.store import bindings
+from ironlane.store import bindings, settling
 from ironlane.store.attachments import of_host, of_network_port, of_switch
 from ironlane.store.bindings import Wish
 from ironlane.store.database import Store, Tx, open_store
@@ -69,7 +69,7 @@ def as_desired(tx: Tx, switch: SwitchId) -> dict[str, PortConfig]:
 def obey(tx: Tx) -> None:
     """All switches do what they are told, and are read back, once."""
     for leaf in LEAVES:
-        bindings.settle(tx, leaf, of_switch(tx, leaf), as_desired(tx, leaf))
+        settling.settle(tx, leaf, of_switch(tx, leaf), as_desired(tx, leaf))
 
 
 def status(tx: Tx, port: str) -> tuple[str, str]:
@@ -90,9 +90,9 @@ async def test_a_port_is_active_only_after_read_back(rack: Store) -> None:
     def work(tx: Tx) -> None:
         bindings.bind(tx, wish("h1", "red", BOTH, BOND))
         assert status(tx, "h1-red")[0] == "DOWN"
-        bindings.settle(tx, LEAVES[0], of_switch(tx, LEAVES[0]), as_desired(tx, LEAVES[0]))
+        settling.settle(tx, LEAVES[0], of_switch(tx, LEAVES[0]), as_desired(tx, LEAVES[0]))
         assert status(tx, "h1-red")[0] == "DOWN", "half a bond is not ACTIVE"
-        bindings.settle(tx, LEAVES[1], of_switch(tx, LEAVES[1]), as_desired(tx, LEAVES[1]))
+        settling.settle(tx, LEAVES[1], of_switch(tx, LEAVES[1]), as_desired(tx, LEAVES[1]))
         assert status(tx, "h1-red") == ("ACTIVE", "")
 
     await rack.write(work)
@@ -102,9 +102,9 @@ async def test_a_read_back_that_shows_something_else_is_not_active(rack: Store) 
     def work(tx: Tx) -> None:
         bindings.bind(tx, wish("h1", "red", BOTH[:1]))
         seen = of_switch(tx, LEAVES[0])
-        bindings.settle(tx, LEAVES[0], seen, {"p1": PortConfig(untagged=Vlan(201))})
+        settling.settle(tx, LEAVES[0], seen, {"p1": PortConfig(untagged=Vlan(201))})
         assert status(tx, "h1-red")[0] == "DOWN"
-        bindings.settle(tx, LEAVES[0], seen, {"p1": PortConfig(untagged=Vlan(200), enabled=False)})
+        settling.settle(tx, LEAVES[0], seen, {"p1": PortConfig(untagged=Vlan(200), enabled=False)})
         assert status(tx, "h1-red")[0] == "DOWN"
 
     await rack.write(work)
@@ -118,9 +118,9 @@ async def test_tenant_waits_until_provisioning_is_gone_from_every_switch(rack: S
         bindings.bind(tx, wish("h1", "red", BOTH, BOND))
         assert {a.state for a in of_network_port(tx, "h1-red")} == {AttachmentState.HELD}
         assert "waiting until leaf-1/p1" in status(tx, "h1-red")[1]
-        bindings.settle(tx, LEAVES[1], of_switch(tx, LEAVES[1]), as_desired(tx, LEAVES[1]))
+        settling.settle(tx, LEAVES[1], of_switch(tx, LEAVES[1]), as_desired(tx, LEAVES[1]))
         assert {a.state for a in of_network_port(tx, "h1-red")} == {AttachmentState.HELD}
-        bindings.settle(tx, LEAVES[0], of_switch(tx, LEAVES[0]), as_desired(tx, LEAVES[0]))
+        settling.settle(tx, LEAVES[0], of_switch(tx, LEAVES[0]), as_desired(tx, LEAVES[0]))
         assert {a.state for a in of_network_port(tx, "h1-red")} == {AttachmentState.WANTED}
 
     await rack.write(work)
@@ -131,7 +131,7 @@ async def test_a_failing_switch_keeps_the_leaving_attachment_on_record(rack: Sto
         bindings.bind(tx, wish("h1", "clean", BOTH[:1]))
         obey(tx)
         bindings.unbind(tx, "h1-clean")
-        bindings.settle(tx, LEAVES[0], of_switch(tx, LEAVES[0]), {"p1": PortConfig(untagged=Vlan(10))})
+        settling.settle(tx, LEAVES[0], of_switch(tx, LEAVES[0]), {"p1": PortConfig(untagged=Vlan(10))})
         assert [a.state for a in of_network_port(tx, "h1-clean")] == [AttachmentState.LEAVING]
 
     await rack.write(work)
@@ -228,7 +228,7 @@ class Fabric(RuleBasedStateMachine):
     def commit(self, leaf: SwitchId) -> None:
         seen = self.run(lambda tx: of_switch(tx, leaf))
         self.shown[leaf] = project(seen, ManagedPorts(leaf, frozenset(PORTS)))
-        self.run(lambda tx: bindings.settle(tx, leaf, seen, self.shown[leaf]))
+        self.run(lambda tx: settling.settle(tx, leaf, seen, self.shown[leaf]))
 
     @rule(leaf=st.sampled_from(LEAVES))
     def commit_unrecorded(self, leaf: SwitchId) -> None:

@@ -11,9 +11,10 @@ import pytest
 from ironlane.model.errors import Invalid, Temporary
 from ironlane.model.fabric import Lag, PortConfig, Vlan
 from ironlane.power.base import PowerState
-from ironlane.store import nodes, ports, vifs
+from ironlane.store import networks, nodes, ports, vifs
 from ironlane.store.attachments import of_host
 from ironlane.store.database import Store
+from ironlane.store.networks import NewNetwork
 from tests.conductor.site import CLEANING, PROVISIONING, Site
 
 
@@ -245,3 +246,24 @@ async def test_two_conductors_share_the_nodes_and_one_takes_over_when_the_other_
         await asyncio.gather(*(site.report(node) for node in made))
         await asyncio.gather(*(site.until_state(node, "active") for node in made))
     site.assert_walls_stood()
+
+
+async def test_a_tenants_network_of_the_same_name_stands_in_nobodys_way(site: Site) -> None:
+    await site.tenant_port("cleaning")
+    async with site.conductor():
+        node = await site.node(1)
+        await site.to_available(node)
+        assert site.carried() == {"leaf-1": {}, "leaf-2": {}}
+
+
+async def test_a_shared_network_is_no_place_to_boot_servers(site: Site) -> None:
+    site.settings = replace(site.settings, cleaning_network="storage")
+    shared = NewNetwork(name="storage", physical_network="physnet1", segmentation_id=30, shared=True)
+    await site.store.write(lambda tx: networks.create(tx, shared))
+    async with site.conductor():
+        node = await site.node(1)
+        await site.ask(node, "manage")
+        await site.until_state(node, "manageable")
+        await site.ask(node, "provide")
+        failed = await site.until_state(node, "clean failed")
+        assert "no provider network 'storage'" in (failed.last_error or "")

@@ -12,7 +12,7 @@ from ironlane.model.fabric import HostId, Lag, PortConfig, PortMode, Side, Switc
 from ironlane.model.inventory import VlanRange
 from ironlane.model.link import LocalLink
 from ironlane.model.plan import Change, Plan
-from ironlane.store import bindings, physical_networks, plans, switches, tenant_vlans
+from ironlane.store import attachments, bindings, physical_networks, plans, settling, switches, tenant_vlans
 from ironlane.store.database import Hint, Store, Tx
 from ironlane.store.plans import Outcome
 from ironlane.store.switches import SwitchRecord, SwitchSpec
@@ -132,7 +132,7 @@ async def test_a_port_that_somebody_is_on_cannot_be_given_up(store: Store) -> No
 
     def gone(tx: Tx) -> None:
         observed = {"Ethernet1/1": PortConfig(untagged=Vlan(99))}
-        bindings.settle(tx, LEAF.id, bindings.of_switch_port(tx, LEAF.id, "Ethernet1/1"), observed)
+        settling.settle(tx, LEAF.id, attachments.of_switch(tx, LEAF.id), observed)
 
     await store.write(gone)
     await put(store, smaller)

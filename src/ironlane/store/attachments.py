@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -23,30 +24,54 @@ from ironlane.model.fabric import (
 from ironlane.store.database import Tx
 from ironlane.store.tables import attachments
 
+_ALL = sa.select(attachments).order_by(attachments.c.created_at, attachments.c.id)
+_OF_SWITCH = _ALL.where(attachments.c.switch_id == sa.bindparam("switch"))
+_OF_NETWORK = _ALL.where(attachments.c.network_id == sa.bindparam("network"))
+_OF_NETWORK_PORTS = _ALL.where(attachments.c.network_port_id.in_(sa.bindparam("network_ports", expanding=True)))
+_OF_HOST = _ALL.where(attachments.c.host_id == sa.bindparam("host"))
+_AROUND = _ALL.where(
+    sa.or_(
+        attachments.c.host_id.in_(sa.bindparam("hosts", expanding=True)),
+        sa.tuple_(attachments.c.switch_id, attachments.c.port_name).in_(sa.bindparam("places", expanding=True)),
+        attachments.c.network_port_id.in_(sa.bindparam("network_ports", expanding=True)),
+    )
+)
+
+Place = tuple[SwitchId, str]
+"""A switch port: the switch and the port's name on it."""
+
 
 def of_switch(tx: Tx, switch: SwitchId) -> list[Attachment]:
     """All attachments on one switch, in any state."""
-    return _select(tx, attachments.c.switch_id == switch)
+    return _read(tx, _OF_SWITCH, {"switch": switch})
+
+
+def of_network_ports(tx: Tx, network_ports: Collection[str]) -> list[Attachment]:
+    """All attachments that these network ports asked for, in any state, on all switches."""
+    return _read(tx, _OF_NETWORK_PORTS, {"network_ports": sorted(network_ports)}) if network_ports else []
 
 
 def of_network_port(tx: Tx, network_port: str) -> list[Attachment]:
     """All attachments that one network port asked for, in any state, on all switches."""
-    return _select(tx, attachments.c.network_port_id == network_port)
+    return of_network_ports(tx, [network_port])
 
 
 def of_host(tx: Tx, host: str) -> list[Attachment]:
     """All attachments of one server, in any state, on all switches."""
-    return _select(tx, attachments.c.host_id == host)
+    return _read(tx, _OF_HOST, {"host": host})
 
 
 def of_network(tx: Tx, network: str) -> list[Attachment]:
     """All attachments to one network, in any state, on all switches."""
-    return _select(tx, attachments.c.network_id == network)
+    return _read(tx, _OF_NETWORK, {"network": network})
 
 
-def of_switch_port(tx: Tx, switch: SwitchId, port: str) -> list[Attachment]:
-    """All attachments on one switch port, in any state."""
-    return _select(tx, attachments.c.switch_id == switch, attachments.c.port_name == port)
+def around(
+    tx: Tx, hosts: Collection[str], places: Collection[Place] = (), network_ports: Collection[str] = ()
+) -> list[Attachment]:
+    """All attachments of these servers, on these switch ports, or asked for by these network ports, in any state."""
+    found = {"hosts": sorted(hosts), "places": sorted(set(places)), "network_ports": sorted(network_ports)}
+    return _read(tx, _AROUND, found)
 
 
 def find(
@@ -66,12 +91,11 @@ def find(
         attachments.c.network_port_id: network_port,
         attachments.c.state: state,
     }
-    return _select(tx, *[column == value for column, value in wanted.items() if value is not None])
+    return _read(tx, _ALL.where(*[column == value for column, value in wanted.items() if value is not None]), {})
 
 
-def _select(tx: Tx, *where: sa.ColumnElement[bool]) -> list[Attachment]:
-    rows = tx.all(sa.select(attachments).where(*where).order_by(attachments.c.created_at, attachments.c.id))
-    return [_attachment(row) for row in rows]
+def _read(tx: Tx, statement: sa.Executable, parameters: dict[str, Any]) -> list[Attachment]:
+    return [_attachment(row) for row in tx.execute(statement, parameters)]
 
 
 def _attachment(row: sa.Row[Any]) -> Attachment:

@@ -91,14 +91,13 @@ def _recorded(nic: BaremetalPort) -> list[str]:
 
 
 def _provider_network(tx: Tx, ident: str) -> str:
-    rows = tx.all(
-        sa.select(networks.c.id, networks.c.side).where(sa.or_(networks.c.id == ident, networks.c.name == ident))
-    )
-    if len(rows) != 1:
-        found = "there is none" if not rows else f"there are {len(rows)}"
-        raise Permanent(f"network {ident!r} is to boot servers on, but {found}; create it, or name another")
-    if rows[0].side != Side.PROVIDER:
-        raise Permanent(
-            f"network {ident!r} is a tenant network; servers are booted only on a provider VLAN that is not shared"
-        )
-    return str(rows[0].id)
+    """UUID of the provider network of that UUID or name. Networks of tenants do not count, whatever they are called."""
+    known = sa.or_(networks.c.id == ident, networks.c.name == ident)
+    rows = tx.all(sa.select(networks.c.id, networks.c.side).where(known))
+    found = [row.id for row in rows if row.side == Side.PROVIDER]
+    if len(found) == 1:
+        return str(found[0])
+    if found:
+        raise Permanent(f"there are {len(found)} provider networks called {ident!r}; name the one by its UUID")
+    hint = "the one of that name is a tenant's (a provider VLAN that is shared counts as one)" if rows else "create it"
+    raise Permanent(f"there is no provider network {ident!r} to boot servers on; {hint}")

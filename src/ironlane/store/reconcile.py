@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ironlane.model.errors import IronlaneError, Temporary
 from ironlane.model.fabric import Attachment, ManagedPorts, PortConfig, SwitchId, Vlan
 from ironlane.model.plan import Plan
-from ironlane.store import bindings, leases, plans
+from ironlane.store import leases, plans, settling
 from ironlane.store.attachments import of_switch
 from ironlane.store.database import Tx
 from ironlane.store.leases import Lease
@@ -90,7 +90,7 @@ def record(tx: Tx, seen: SwitchView, observed: Mapping[str, PortConfig], lease: 
             due_at=newer,
         )
     )
-    bindings.settle(tx, seen.id, seen.attachments, observed)
+    settling.settle(tx, seen.id, seen.attachments, observed)
 
 
 def record_failure(
@@ -116,8 +116,8 @@ def record_failure(
         .values(state="failing", reason=error.message, attempts=seen.attempts + 1, due_at=retry_at)
     )
     if observed is not None:
-        bindings.settle(tx, seen.id, seen.attachments, observed)
-    bindings.refresh_status(tx, {a.network_port for a in of_switch(tx, seen.id) if not a.applied})
+        settling.settle(tx, seen.id, seen.attachments, observed)
+    settling.refresh_status(tx, {a.network_port for a in of_switch(tx, seen.id) if not a.applied})
 
 
 def _fence(tx: Tx, switch: SwitchId, lease: Lease) -> None:

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from ironlane.model.errors import Conflict, Invalid
 from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, Vlan
 from ironlane.model.network import PhysicalNetwork
-from ironlane.store.bindings import release_segments
 from ironlane.store.database import Tx
+from ironlane.store.settling import release_segments
 from ironlane.store.tables import segments, switches
 
 _FIELD = "provider:segmentation_id"

@@ -11,7 +11,7 @@ from ironlane.api.fabric.app import create
 from ironlane.model.fabric import HostId, PortConfig, Side, SwitchId, Vlan
 from ironlane.model.link import LocalLink
 from ironlane.model.plan import Change, Plan
-from ironlane.store import attachments, bindings, plans
+from ironlane.store import attachments, bindings, plans, settling
 from ironlane.store.database import Hint, Store, Tx
 from ironlane.store.tables import metadata
 from tests.api.asgi import Client
@@ -165,7 +165,7 @@ async def test_ports_show_what_they_carry_and_who_is_on_them(api: Client, store:
 
     def observe(tx: Tx) -> None:
         observed = {"Ethernet1/1": PortConfig(untagged=Vlan(200)), "Ethernet1/2": PortConfig(untagged=Vlan(99))}
-        bindings.settle(tx, SwitchId("leaf-1"), attachments.of_switch(tx, SwitchId("leaf-1")), observed)
+        settling.settle(tx, SwitchId("leaf-1"), attachments.of_switch(tx, SwitchId("leaf-1")), observed)
 
     await store.write(observe)
     first, second = (await api.get("/v1/switches/leaf-1/ports")).json()["ports"]

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ironlane.model.fabric import ManagedPorts, SwitchId
 from ironlane.model.plan import project
-from ironlane.store import attachments, bindings, physical_networks
+from ironlane.store import attachments, physical_networks, settling
 from ironlane.store.database import Store, Tx
 from ironlane.store.tables import metadata, switch_ports, switches
 
@@ -33,7 +33,7 @@ def converge(tx: Tx) -> None:
         for _ in range(2):  # what leaves makes room for what was held
             judged = attachments.of_switch(tx, switch)
             observed = project(judged, ManagedPorts(switch, frozenset(PORTS)))
-            bindings.settle(tx, switch, judged, observed)
+            settling.settle(tx, switch, judged, observed)
 
 
 def link(switch: str = "sw1", port: int = 2) -> dict[str, str]:

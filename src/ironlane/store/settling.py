@@ -1,0 +1,160 @@
+"""What became of wishes: a read-back of one switch recorded, and all that follows from it, in one transaction.
+
+What left is deleted; who waited for it is admitted; network ports become ACTIVE, or say why they are not; VLANs of
+deleted networks that nothing carries go back to the pool; nodes that wait are due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import sqlalchemy as sa
+
+from ironlane.model.admission import admit
+from ironlane.model.fabric import Attachment, AttachmentState, PortConfig, SwitchId
+from ironlane.store.attachments import around, config_to_json, of_network, of_network_ports
+from ironlane.store.bindings import drop, set_status, status_of, touch
+from ironlane.store.database import Tx
+from ironlane.store.tables import attachments, nodes, ports, segments, switch_ports, switches
+
+_APPLIED = (
+    sa.update(attachments)
+    .where(
+        attachments.c.id.in_(sa.bindparam("ids", expanding=True)),
+        # It may have been told to leave since the loop looked; then this says nothing about it any more.
+        attachments.c.state == AttachmentState.WANTED.value,
+    )
+    .values(applied=sa.bindparam("carried"))
+)
+_ADMIT = (
+    sa.update(attachments)
+    .where(attachments.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .values(state=AttachmentState.WANTED.value)
+)
+_OBSERVED = (
+    sa.update(switch_ports)
+    .where(switch_ports.c.switch_id == sa.bindparam("its_switch"), switch_ports.c.name == sa.bindparam("its_name"))
+    .values(observed=sa.bindparam("config"), observed_at=sa.bindparam("now"))
+)
+_SHOWN = sa.select(switch_ports.c.name, switch_ports.c.observed).where(
+    switch_ports.c.switch_id == sa.bindparam("switch")
+)
+_STATUSES = sa.select(ports.c.id, ports.c.status, ports.c.status_reason).where(
+    ports.c.id.in_(sa.bindparam("ids", expanding=True))
+)
+_FAULTS = sa.select(switches.c.id, switches.c.reason).where(
+    switches.c.id.in_(sa.bindparam("ids", expanding=True)), switches.c.reason != ""
+)
+_WAKE = (
+    sa.update(nodes)
+    .where(nodes.c.id.in_(sa.bindparam("ids", expanding=True)), nodes.c.due_at.is_not(None))
+    .values(due_at=sa.bindparam("now"))
+)
+
+
+def settle(tx: Tx, switch: SwitchId, judged: Collection[Attachment], observed: Mapping[str, PortConfig]) -> None:
+    """Record what a read-back of one switch showed, for the attachments that the loop had in view."""
+    gone = [a for a in judged if a.state is AttachmentState.LEAVING and not _lingers(observed, a)]
+    wanted = [a for a in judged if a.state is AttachmentState.WANTED]
+    turned = [a for a in wanted if carries(observed.get(a.port), a) is not a.applied]
+    for carried in (True, False):
+        ids = [a.id for a in turned if a.applied is not carried]
+        if ids:
+            tx.execute(_APPLIED, {"ids": ids, "carried": carried})
+    if gone:
+        drop(tx, gone)
+        _admit_around(tx, gone)
+        release_segments(tx, {a.network for a in gone})
+    _store_observed(tx, switch, observed)
+    changed = {a.network_port for a in [*gone, *turned]}
+    refresh_status(tx, changed)
+    _wake_nodes(tx, {a.host for a in [*gone, *turned]})
+
+
+def carries(config: PortConfig | None, attachment: Attachment) -> bool:
+    """Whether a switch port that was read back does what the attachment asks for."""
+    if config is None or not config.enabled or config.lag != attachment.lag:
+        return False
+    return attachment.vlan in config.tagged if attachment.tagged else attachment.vlan == config.untagged
+
+
+def refresh_status(tx: Tx, network_ports: Collection[str]) -> None:
+    """Set `status` and its reason on network ports from their attachments."""
+    rows = tx.execute(_STATUSES, {"ids": sorted(network_ports)}).all() if network_ports else []
+    if not rows:
+        return
+    live: dict[str, list[Attachment]] = {row.id: [] for row in rows}
+    for attachment in of_network_ports(tx, network_ports):
+        if attachment.state is not AttachmentState.LEAVING and attachment.network_port in live:
+            live[attachment.network_port].append(attachment)
+    waiting = [a for own in live.values() for a in own if not a.applied]
+    held = [a for a in waiting if a.state is AttachmentState.HELD]
+    near = around(tx, {a.host for a in held}, [(a.switch, a.port) for a in held]) if held else []
+    faults = _faults(tx, {a.switch for a in waiting})
+    statuses = {row.id: status_of(live[row.id], near, faults) for row in rows}
+    set_status(tx, {row.id: statuses[row.id] for row in rows if statuses[row.id] != (row.status, row.status_reason)})
+
+
+def release_segments(tx: Tx, network_ids: Collection[str]) -> None:
+    """VLANs of deleted networks go back to the pool once no switch carries them any more (invariant I3)."""
+    released = tx.all(
+        sa.select(segments.c.network_id).where(segments.c.network_id.in_(sorted(network_ids)), segments.c.released)
+    )
+    for row in released:
+        if not of_network(tx, row.network_id):
+            tx.execute(sa.delete(segments).where(segments.c.network_id == row.network_id, segments.c.released))
+
+
+def _lingers(observed: Mapping[str, PortConfig], leaving: Attachment) -> bool:
+    """Whether a switch port still shows anything of an attachment that leaves."""
+    config = observed.get(leaving.port)
+    if config is None or not config.enabled:
+        return False
+    return leaving.vlan in config.vlans or (leaving.lag is not None and config.lag == leaving.lag)
+
+
+def _admit_around(tx: Tx, gone: Collection[Attachment]) -> None:
+    """Look again at what waits: of these servers, and of whoever else wishes for these switch ports."""
+    beside = around(tx, {a.host for a in gone}, [(a.switch, a.port) for a in gone])
+    held = [a for a in beside if a.state is AttachmentState.HELD]
+    if not held:
+        return
+    hosts = {a.host for a in held}
+    near = around(tx, hosts)
+    near += around(tx, (), [(a.switch, a.port) for a in near if a.state is AttachmentState.HELD])
+    everything = {a.id: a for a in near}.values()
+    admitted: list[Attachment] = []
+    for host in sorted(hosts):
+        own = [a for a in everything if a.host == host]
+        wished = {a.switch_port for a in own if a.state is AttachmentState.HELD}
+        others = [a for a in everything if a.host != host and a.switch_port in wished]
+        admitted += [a for a in admit([*own, *others]) if a.host == host]
+    if admitted:
+        tx.execute(_ADMIT, {"ids": [a.id for a in admitted]})
+        touch(tx, {a.switch for a in admitted})
+        refresh_status(tx, {a.network_port for a in admitted})
+
+
+def _faults(tx: Tx, which: Collection[SwitchId]) -> dict[SwitchId, str]:
+    if not which:
+        return {}
+    return {SwitchId(row.id): row.reason for row in tx.execute(_FAULTS, {"ids": sorted(which)})}
+
+
+def _wake_nodes(tx: Tx, hosts: Collection[str]) -> None:
+    """Nodes that wait for their switch ports are due: by their rows, because another conductor may own them."""
+    if hosts:
+        tx.execute(_WAKE, {"ids": sorted(hosts), "now": tx.now})
+    for host in hosts:
+        tx.hint("node", host)
+
+
+def _store_observed(tx: Tx, switch: SwitchId, observed: Mapping[str, PortConfig]) -> None:
+    shown = {row.name: row.observed for row in tx.execute(_SHOWN, {"switch": switch})}
+    news = [
+        {"its_switch": switch, "its_name": name, "config": config, "now": tx.now}
+        for name, config in ((name, config_to_json(config)) for name, config in observed.items())
+        if name in shown and shown[name] != config
+    ]
+    if news:
+        tx.execute(_OBSERVED, news)
