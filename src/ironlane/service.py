@@ -171,7 +171,12 @@ class Server:
         self._url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._uvicorn = uvicorn.Server(
             uvicorn.Config(
-                self.service.app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=5
+                self.service.app,
+                http="httptools",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=5,
             )
         )
 

@@ -31,6 +31,7 @@ def serve(log_level: str, **overrides: Any) -> None:
     a few. After a crash, just start it again: everything goes on from the rows.
     """
     configure(log_level)
+    import uvloop
     from pydantic import ValidationError
 
     from ironlane.service import Server
@@ -54,7 +55,8 @@ def serve(log_level: str, **overrides: Any) -> None:
             announcing.cancel()
 
     try:
-        asyncio.run(run())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run())
     except IronlaneError as error:
         raise click.ClickException(error.message) from error
 

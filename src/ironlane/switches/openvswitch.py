@@ -15,9 +15,10 @@
   they have done so: measured on a machine with no CPU to spare, frames still went the old way up to 33 ms later. OVSDB
   has nothing to wait for here. Raise it where the datapath holds very many flows.
 
-A plan is one transaction. It begins with `wait` operations that hold it to the rows as they were looked up: if somebody
-else has moved an interface in between, nothing is changed (`Temporary`), so a port never gets a stranger's LAG. After
-the commit the driver waits until ovs-vswitchd has applied it (`cur_cfg` has reached the raised `next_cfg`).
+A plan is one transaction, or two: see `isolation`. Each begins with `wait` operations that hold it to the rows as they
+were looked up: if somebody else has moved an interface in between, nothing is changed (`Temporary`), so a port never
+gets a stranger's LAG. After each commit the driver waits until ovs-vswitchd has applied it (`cur_cfg` has reached the
+raised `next_cfg`). Should the second one fail, the ports of the first are left isolated, which lets nobody through.
 
 What Open vSwitch cannot do: take a port's carrier down (a shut port is isolated instead, see `openvswitch_rows`);
 enforce a minimum of LAG members (`Permanent`); hold back a LAG with a single local member until LACP is negotiated (it
@@ -118,7 +119,7 @@ class OpenVSwitchDriver:
         return {name: read_config(layout, name, self._dialect) for name in ports if name in layout.interfaces}
 
     def render(self, plan: Plan) -> tuple[str, ...]:
-        """The one message that `apply` will send, byte for byte, if the driver has observed since its last `apply`.
+        """The messages that `apply` will send, byte for byte, if the driver has observed since its last `apply`.
 
         The UUIDs in it come from that observation. Without one they cannot be known: then the rows are taken to be as
         the plan's `before` configs say, and `<Port …>` or `<Interface …>` stands in place of each UUID.
@@ -127,25 +128,28 @@ class OpenVSwitchDriver:
             Permanent: the plan cannot be made on this switch.
         """
         layout = self._layout or assumed_layout(plan, self._dialect)
-        return (transact_message(DATABASE, transaction(plan, layout, self._bridge, self._dialect), PLAN_ID),)
+        messages = transactions(plan, layout, self._bridge, self._dialect)
+        return tuple(transact_message(DATABASE, operations, PLAN_ID) for operations in messages)
 
     async def apply(self, plan: Plan) -> None:
-        """Make all changes of the plan in one transaction and wait until ovs-vswitchd has applied it.
+        """Make all changes of the plan and wait until ovs-vswitchd has applied them.
 
         Raises:
             Temporary: no answer, the rows have changed since they were observed, or ovs-vswitchd is late or dead (the
                 transaction may then be committed already).
-            Permanent: the plan cannot be made on this switch, or the database refuses it. Nothing has changed.
+            Permanent: the plan cannot be made on this switch, or the database refuses it. Nothing has changed, but that
+                ports may be isolated.
         """
         if not plan:
             return
         layout = self._layout or await self._look_up()
-        operations = transaction(plan, layout, self._bridge, self._dialect)
+        messages = transactions(plan, layout, self._bridge, self._dialect)
         self._layout = None
-        results = await self._session.transact(operations, request_id=PLAN_ID)
-        await self._applied(results[-1]["rows"][0])
-        if any(change.before.enabled and change.before.vlans for change in plan.changes):
-            await asyncio.sleep(self._settle)
+        for operations in messages:
+            results = await self._session.transact(operations, request_id=PLAN_ID)
+            await self._applied(results[-1]["rows"][0])
+            if any(_forwards(change.before) for change in plan.changes):
+                await asyncio.sleep(self._settle)
 
     async def close(self) -> None:
         """End the session; the driver may be used again."""
@@ -204,6 +208,44 @@ class _Target:
     name: str
     members: frozenset[str]
     config: PortConfig | None
+
+
+def transactions(plan: Plan, layout: Layout, bridge: str, dialect: Dialect) -> list[list[Operation]]:
+    """The plan's transaction, and before it, if need be, the one that isolates ports.
+
+    Raises:
+        Permanent: as `transaction`.
+    """
+    whole = transaction(plan, layout, bridge, dialect)
+    first = isolation(plan, layout, dialect)
+    return [transaction(first, layout, bridge, dialect), whole] if first else [whole]
+
+
+def isolation(plan: Plan, layout: Layout, dialect: Dialect) -> Plan:
+    """What must stop forwarding, and settle, before `plan` is made; for most plans nothing.
+
+    ovs-vswitchd takes an interface that changes its Port row off the datapath and adds it anew, under the lowest port
+    number that is free. When several do so in one commit they may swap their numbers, while flows still send to the old
+    ones: measured, frames of one tenant reached the server of another. No flow sends to ports that are isolated.
+
+    LAGs of which some members stay as they are are let be: isolating them would cut off a server that is to stay.
+    """
+    moving = {
+        c.port for c in plan.changes if _destination(c.port, c.after, layout, dialect) != layout.home[c.port].name
+    }
+    changes = []
+    for change in plan.changes if len(moving) > 1 else ():
+        home, before = layout.home[change.port], change.before
+        if change.port in moving and _forwards(before) and layout.members(home) <= moving:
+            lag = replace(before.lag, min_links=1) if before.lag else None
+            isolated = PortConfig(lag=lag, enabled=False, description=before.description)
+            if _destination(change.port, isolated, layout, dialect) == home.name:
+                changes.append(replace(change, after=isolated))
+    return Plan(plan.switch, tuple(changes))
+
+
+def _forwards(config: PortConfig) -> bool:
+    return config.enabled and bool(config.vlans)
 
 
 def transaction(plan: Plan, layout: Layout, bridge: str, dialect: Dialect) -> list[Operation]:
