@@ -1,7 +1,7 @@
 """The Open vSwitch driver without a switch: plans against golden messages, rows against configs, refusals.
 
-A golden file holds the one message of a plan, one operation per line; without the line ends it is what is sent, octet
-for octet. Run with `UPDATE_GOLDEN=1` to write the files anew, and read the difference before you keep it.
+A golden file holds the messages of a plan, one operation per line; without the line ends it is what is sent, octet for
+octet. Run with `UPDATE_GOLDEN=1` to write the files anew, and read the difference before you keep it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ironlane.model.errors import Permanent
 from ironlane.model.fabric import LacpRate, Lag, LagMode, PortConfig, PortMode, SwitchId, Vlan
 from ironlane.model.plan import Change, Plan
 from ironlane.switches.base import Access
-from ironlane.switches.openvswitch import DATABASE, PLAN_ID, OpenVSwitchDriver, transaction
+from ironlane.switches.openvswitch import DATABASE, PLAN_ID, OpenVSwitchDriver, assumed_layout, isolation, transaction
 from ironlane.switches.openvswitch_rows import Dialect, Layout, parse_layout, read_config
 from ironlane.switches.ovsdb import transact_message
 
@@ -56,12 +57,13 @@ def driver(**options: object) -> OpenVSwitchDriver:
 @pytest.mark.parametrize("name", CASES)
 def test_a_plan_is_exactly_this_message(name: str) -> None:
     options, plan = CASES[name]
-    (text,) = driver(**options).render(plan)
+    messages = driver(**options).render(plan)
+    text = "".join(messages)
     file = GOLDEN / f"{name}.json"
     if os.environ.get("UPDATE_GOLDEN"):
         file.write_text(text.replace('{"op":', '\n{"op":') + "\n")
     assert text == file.read_text().replace("\n", "")
-    assert driver(**options).render(plan) == (text,)
+    assert driver(**options).render(plan) == messages
 
 
 @pytest.mark.parametrize(
@@ -87,6 +89,28 @@ def test_wrong_options_are_refused() -> None:
         OpenVSwitchDriver(Access(LEAF, "/run/db.sock"))
     with pytest.raises(Permanent, match="`mlag_member` is 0 or 1"):
         driver(mlag_member=2)
+
+
+@pytest.mark.parametrize(
+    ("plan", "isolated"),
+    [
+        (CASES["unbundle"][1], {"swp1", "swp2"}),
+        (plan_of(("swp1", BUNDLED, SHUT), ("swp2", SHUT, replace(BUNDLED, lag=Lag(8)))), {"swp1"}),
+        (plan_of(("swp1", BUNDLED, SHUT)), set()),
+        (plan_of(("swp1", SHUT, BUNDLED), ("swp2", SHUT, BUNDLED)), set()),
+        (plan_of(("swp1", RED, SHUT), ("swp2", TAGGED, RED)), set()),
+    ],
+)
+def test_what_forwards_is_isolated_before_several_interfaces_are_made_anew(plan: Plan, isolated: set[str]) -> None:
+    first = isolation(plan, assumed_layout(plan, Dialect()), Dialect())
+    assert {change.port for change in first.changes} == isolated
+    assert all(change.after.lag == change.before.lag and not change.after.enabled for change in first.changes)
+    assert len(driver().render(plan)) == (2 if isolated else 1)
+
+
+def test_a_lag_that_keeps_a_member_is_not_isolated_for_one_that_leaves() -> None:
+    plan = plan_of(("member1", BUNDLED, SHUT), ("access", RED, replace(BUNDLED, lag=Lag(9))))
+    assert [change.port for change in isolation(plan, layout(), Dialect()).changes] == ["access"]
 
 
 # --- rows as a real ovsdb-server gave them, and what they mean -------------------------------------------------------
