@@ -72,6 +72,8 @@ class Probe:
         self.interval = interval
         self.tags = list(tags)
         self.arrivals: list[Arrival] = []
+        self.sent = 0
+        """How many frames were sent; known once it has stopped."""
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 
@@ -154,7 +156,11 @@ class Probe:
         assert self._process
         assert self._process.stdout
         for line in self._process.stdout:
-            receiver, sender, tag_sent, tag_received, sent, received = (int(word) for word in line.split())
+            numbers = [int(word) for word in line.split()]
+            if len(numbers) == 1:
+                (self.sent,) = numbers
+                continue
+            receiver, sender, tag_sent, tag_received, sent, received = numbers
             to, by = self.listeners[receiver], self.listeners[sender]
             self.arrivals.append(
                 Arrival(by.server, by.nic, to.server, to.nic, tag_sent, tag_received, sent / 1e9, received / 1e9)

@@ -4,7 +4,8 @@ Run by `probe.Probe`, never imported. The first line of stdin is a JSON object `
 or null, …], "listeners": [{"namespace", "nic", "mac"}, …]}`. It answers `ready` and then writes one line per arrival,
 six fields: receiver's index, sender's index, tag sent (0: none), tag received (0: none), time sent, time received; all
 times in nanoseconds of CLOCK_MONOTONIC, which all namespaces share. The time received is the kernel's, so it shows
-when the switch let the frame out, however late this process gets to read it. It ends when stdin does.
+when the switch let the frame out, however late this process gets to read it. It ends when stdin does; the last line is
+the number of frames sent.
 """
 
 import ctypes
@@ -119,7 +120,7 @@ def main() -> None:
         selector.register(raw, selectors.EVENT_READ, (index, raw))
     selector.register(sys.stdin, selectors.EVENT_READ, None)
     print("ready", flush=True)
-    due, end = time.monotonic(), float("inf")
+    due, end, sent = time.monotonic(), float("inf"), 0
     while time.monotonic() < end:
         for key, _ in selector.select(max(0.0, min(due, end) - time.monotonic())):
             if key.data is None:
@@ -132,10 +133,12 @@ def main() -> None:
                 for tag in tags:
                     with suppress(OSError):  # the NIC may be down: a cut cable
                         raw.send(build(macs[index], index, tag, time.monotonic_ns()))
+                        sent += 1
             due = max(due + order["interval"], time.monotonic())
         elif end < float("inf"):
             due = end
         sys.stdout.flush()
+    print(sent, flush=True)
 
 
 if __name__ == "__main__":
