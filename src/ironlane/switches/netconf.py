@@ -7,16 +7,8 @@ What goes wrong is said in Ironlane's terms: `Temporary` for a switch that canno
 else or answers too late, `Permanent` for what it refuses and for a login or host key that is not accepted. Passwords
 and passphrases appear in neither.
 
-Options of `Access.options` that concern the session:
-
-======================  ===============================================================================================
-`host_key`              the switch's public key in OpenSSH form (``ssh-ed25519 AAAA…``) or its fingerprint
-                        (``SHA256:…``), or a list of them; nothing else is accepted
-`known_hosts`           path of an OpenSSH known_hosts file to check against; without both, ~/.ssh/known_hosts
-`insecure_host_key`     true: accept any host key. For labs only: whoever answers gets the password
-`private_key`           path of a private key to log in with; `Access.secret` is then its passphrase
-`max_message`           longest message accepted from the switch, in bytes (default 16 MiB)
-======================  ===============================================================================================
+Options of `Access.options` that concern the session: those of `ironlane.switches.ssh`, and `max_message`, the longest
+message accepted from the switch, in bytes (default 16 MiB).
 """
 
 from __future__ import annotations
@@ -24,21 +16,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import asyncssh
 from lxml import etree
 
-from ironlane.model.errors import Invalid, Permanent, Temporary
+from ironlane.model.errors import Permanent, Temporary
+from ironlane.switches import ssh
 from ironlane.switches.base import Access
 
 BASE = "urn:ietf:params:xml:ns:netconf:base:1.0"
 """The namespace of all protocol elements, in both versions of the protocol (RFC 6241 section 3.1)."""
 
 PORT = 830
-OPTIONS = frozenset({"host_key", "known_hosts", "insecure_host_key", "private_key", "max_message"})
+OPTIONS = ssh.OPTIONS | {"max_message"}
 
 _CAPABILITY = "urn:ietf:params:netconf:capability:"
 _BASE_1_0 = "urn:ietf:params:netconf:base:1.0"
@@ -49,20 +41,6 @@ _HELLO = (
     "</capabilities></hello>"
 ).encode()
 _MAX_MESSAGE = 16 * 1024 * 1024
-
-# Client preference decides in SSH (RFC 4253 section 7.1): the quick ones first, older ones for older switches.
-_ALGORITHMS: Mapping[str, Any] = {
-    "kex_algs": [
-        "curve25519-sha256",
-        "curve25519-sha256@libssh.org",
-        "ecdh-sha2-nistp256",
-        "diffie-hellman-group14-sha256",
-        "diffie-hellman-group16-sha512",
-    ],
-    "encryption_algs": ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr"],
-    "mac_algs": ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"],
-    "compression_algs": ["none"],
-}
 
 _BUSY = frozenset({"lock-denied", "in-use", "resource-denied"})
 """Error tags (RFC 6241 appendix A) that pass by themselves."""
@@ -220,78 +198,6 @@ def _text(element: etree._Element, *path: str) -> str:
     return " ".join(found.split()) if found else ""
 
 
-class _HostKeyClient(asyncssh.SSHClient):
-    """Accepts exactly the host keys that the site file names."""
-
-    def __init__(self, accepted: frozenset[str]) -> None:
-        self._accepted = accepted
-
-    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        del host, addr, port
-        shown = key.export_public_key().decode().split()
-        return key.get_fingerprint() in self._accepted or " ".join(shown[:2]) in self._accepted
-
-
-def _accepted_keys(option: object) -> frozenset[str]:
-    entries = [option] if isinstance(option, str) else option
-    if not isinstance(entries, list | tuple) or not all(isinstance(entry, str) for entry in entries):
-        raise Invalid("an OpenSSH public key or SHA256 fingerprint, or a list of them", field="options.host_key")
-    return frozenset(entry if entry.startswith("SHA256:") else " ".join(entry.split()[:2]) for entry in entries)
-
-
-def _ssh_arguments(access: Access) -> dict[str, Any]:
-    options = access.options
-    arguments: dict[str, Any] = {
-        "username": access.username,
-        "config": None,  # nothing of the operator's ~/.ssh/config
-        "agent_path": None,
-        "client_keys": None,
-        "keepalive_interval": 30,
-        **_ALGORITHMS,
-    }
-    if options.get("private_key"):
-        arguments["client_keys"] = [str(options["private_key"])]
-        arguments["passphrase"] = access.secret or None
-    else:
-        arguments["password"] = access.secret
-    if options.get("insecure_host_key") is True:
-        arguments["known_hosts"] = None
-    elif options.get("host_key"):
-        accepted = _accepted_keys(options["host_key"])
-        arguments["known_hosts"] = ([], [], [])
-        arguments["client_factory"] = lambda: _HostKeyClient(accepted)
-    elif options.get("known_hosts"):
-        arguments["known_hosts"] = str(options["known_hosts"])
-    return arguments
-
-
-async def _connect(access: Access) -> asyncssh.SSHClientConnection:
-    """Log in over SSH; the caller bounds the time.
-
-    Raises:
-        Temporary: nobody answers, or the conversation breaks off.
-        Permanent: the host key or the login is not accepted, or no algorithm is common.
-    """
-    who = f"switch {access.switch}"
-    try:
-        return await asyncssh.connect(access.address, access.port or PORT, **_ssh_arguments(access))
-    except asyncssh.HostKeyNotVerifiable as error:
-        raise Permanent(
-            f"{who}: its SSH host key is not the one we know ({error.reason}); compare it at the console, then set"
-            " `host_key` or `known_hosts`"
-        ) from error
-    except asyncssh.PermissionDenied as error:
-        raise Permanent(
-            f"{who}: login of user {access.username!r} refused; check the site file's credential"
-        ) from error
-    except asyncssh.KeyExchangeFailed as error:
-        raise Permanent(f"{who}: no common SSH algorithm ({error.reason}); update the switch") from error
-    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-        raise Permanent(f"{who}: private key cannot be used: {error}") from error
-    except (asyncssh.Error, OSError) as error:
-        raise Temporary(f"{who}: no SSH connection to {access.address}: {error}") from error
-
-
 class NetconfSession:
     """One NETCONF session, opened with `open`. One RPC at a time.
 
@@ -320,7 +226,7 @@ class NetconfSession:
         """
         try:
             async with asyncio.timeout(access.timeout):
-                connection = await _connect(access)
+                connection = await ssh.connect(access, PORT)
                 try:
                     stdin, stdout, _ = await connection.open_session(subsystem="netconf", encoding=None)
                     session = cls(access, connection, stdin, stdout)
