@@ -20,6 +20,7 @@ from ironlane.power.base import BootDevice, PowerDriver, PowerState
 from ironlane.store import provisioning, vifs
 from ironlane.store.attachments import of_host
 from ironlane.store.database import Store, Tx
+from ironlane.store.nodes import NEW_BOOT, forget_ramdisk
 from ironlane.store.provisioning import Phase
 
 S = ProvisionState
@@ -109,9 +110,6 @@ class Work:
 
 
 ON, OFF = {"power_state": PowerState.ON.value}, {"power_state": PowerState.OFF.value}
-
-NEW_BOOT: Mapping[str, Any] = {"agent_token_hash": None, "agent_report": None, "agent_message": None}
-"""What the ramdisk of an earlier boot said, or may say, counts no more."""
 
 
 async def verify(work: Work) -> Result:
@@ -214,6 +212,9 @@ async def _join_provider(work: Work, phase: Phase, waiting: ProvisionState) -> R
 async def _boot_and_wait(work: Work, following: ProvisionState) -> Result:
     node = work.node
     if node.step != "booted":
+        # This may be the second time, after a crash: then a ramdisk may be running, and have its token.
+        await work.power_off()
+        await work.store.write(lambda tx: forget_ramdisk(tx, node.id))
         await work.boot(BootDevice.PXE, persistent=False)
         return Done(step="booted", changes={**ON, "boot_device": BootDevice.PXE.value})
     if node.agent_report == "end":

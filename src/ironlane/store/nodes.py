@@ -33,6 +33,15 @@ POWER_TARGETS: Mapping[str, str] = {
 """`target` of a power change to what is stored in `target_power_state` until the loop has done it."""
 
 
+NEW_BOOT: Mapping[str, Any] = {
+    "agent_token_hash": None,
+    "agent_seen_at": None,
+    "agent_report": None,
+    "agent_message": None,
+}
+"""Columns of a node whose ramdisk has said nothing yet."""
+
+
 def create(tx: Tx, values: Mapping[str, Any]) -> Node:
     """A new node in state `enroll`. `values` has columns of the table; `id` is made when it is absent.
 
@@ -162,7 +171,9 @@ def request_boot_device(tx: Tx, node: Node, device: str, *, persistent: bool) ->
 def record_lookup(tx: Tx, addresses: Collection[str], node_uuid: str | None) -> tuple[Node, str | None]:
     """The node that a ramdisk runs on, by its UUID or one of its NICs' MACs, and its token.
 
-    The token is made at the first lookup of a boot and told once; None when it was told before.
+    The token of a boot counts from the first heartbeat that proves it; from then on lookups are given None. Until then
+    each lookup is given a new one, which ends the one before: its answer may have been lost with the service, and the
+    ramdisk could never report.
 
     Raises:
         NotFound: no node, more than one, or one that waits for no ramdisk. Who asks is not told which.
@@ -172,10 +183,15 @@ def record_lookup(tx: Tx, addresses: Collection[str], node_uuid: str | None) -> 
     if len(matched) != 1 or matched[0].provision_state not in WAITING:
         raise NotFound("node", who)
     node = matched[0]
-    if node.agent_token_hash is not None:
+    if node.agent_token_hash is not None and node.agent_seen_at is not None:
         return node, None
     token = secrets.token_urlsafe(32)
     return update(tx, node.id, {"agent_token_hash": token_hash(token)}), token
+
+
+def forget_ramdisk(tx: Tx, node_id: str) -> None:
+    """Before a ramdisk is booted: what the one of an earlier boot said, and its token, count no more."""
+    update(tx, node_id, NEW_BOOT)
 
 
 def record_heartbeat(

@@ -150,17 +150,19 @@ async def test_a_ramdisk_gets_one_token_and_reports_with_it(api: Baremetal) -> N
     assert (await api.get(lookup)).status == 404
     await api.put_in(node, provision_state="wait call-back")
     first = await api.shown(lookup)
-    token = first["config"]["agent_token"]
+    unheard = first["config"]["agent_token"]
     assert (first["node"]["uuid"], first["config"]["agent_token_required"]) == (node["uuid"], True)
-    assert (await api.shown(lookup))["config"]["agent_token"] == "******"
+    token = (await api.shown(lookup))["config"]["agent_token"]
+    assert token not in {"******", unheard}, "the answer may have been lost: the ramdisk asks again"
     assert token not in str(await stored(api))
     heartbeat = {"callback_url": "http://127.0.0.1:9999", "agent_version": "1", "agent_status": "start"}
-    for wrong in (None, "guess", token + "x", "\u00e4"):
+    for wrong in (None, "guess", token + "x", unheard, "\u00e4"):
         refused = await api.post("/v1/heartbeat/n1", {**heartbeat, "agent_token": wrong})
         assert (refused.status, "token" in fault(refused)) == (400, True)
     assert (await stored(api)).agent_seen_at is None
     answer = await api.post(f"/v1/heartbeat/{node['uuid']}", {**heartbeat, "agent_token": token})
     assert answer.status == 202
+    assert (await api.shown(lookup))["config"]["agent_token"] == "******", "it is in use: nobody is told another"
     for idle in ({}, {"agent_status": ""}):
         body = {"callback_url": "x", "agent_token": token, **idle}
         assert (await api.post("/v1/heartbeat/n1", body)).status == 202

@@ -31,7 +31,8 @@ async def lookup(call: Call) -> Response:
     """The node that a ramdisk runs on: `?addresses=<MAC>,<MAC>` or `?node_uuid=`.
 
     `{"node": {uuid, properties, instance_info, driver_internal_info, provision_state, links}, "config":
-    {heartbeat_timeout, agent_token, agent_token_required, …}}`; `agent_token` reads `******` once it has been told.
+    {heartbeat_timeout, agent_token, agent_token_required, …}}`; `agent_token` reads `******` once
+    a heartbeat has proven it.
     """
     for key in call.query:
         if key not in {"addresses", "node_uuid"}:
