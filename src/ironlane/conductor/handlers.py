@@ -200,6 +200,8 @@ async def _join_provider(work: Work, phase: Phase, waiting: ProvisionState) -> R
 
     def join(tx: Tx) -> Result:
         vifs.unplug(tx, work.node)
+        if phase is Phase.PROVISIONING:
+            vifs.remap(tx, work.node)  # priorities may have changed since the VIFs were attached
         port = provisioning.plug(tx, work.node, phase, work.network(phase), options)
         status, reason = provisioning.status_of(tx, port)
         if status != "ACTIVE":
