@@ -1,0 +1,124 @@
+"""`kill -9` of the service at any moment of a server's life, then a restart: all goes on, and comes out the same."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from ironlane.cli.demo.site_text import PROVIDER_VLANS
+from tests.service.bench import Bench, Moments, Scribe, check_sequences, closed, sampled
+from tests.service.process import Zygote
+
+TARGETS = {"provide": ("provide", "available"), "deploy": ("active", "active"), "delete": ("deleted", "available")}
+"""Phase to the verb and the state in which it ends."""
+
+JOIN = [("switch", "edit-config"), ("switch before", "confirmed-commit"), ("forwards", "commit"), ("switch", "commit")]
+"""On the way to a network: the first three leave the switch as it was, the last one changes it."""
+RAMDISK = [
+    ("bmc", "set_boot_device"),
+    ("bmc", "power_on"),
+    ("agent", "lookup"),
+    ("told", "lookup"),
+    ("agent", "start"),
+    ("told", "start"),
+    ("agent", "end"),
+    ("told", "end"),
+]
+MOMENTS = {
+    "provide": [*JOIN, *RAMDISK, ("bmc", "power_off"), ("switch", "confirmed-commit"), ("switch before", "unlock")],
+    "deploy": [
+        *(("switch", "lock"), ("switch", "validate"), ("switch", "unlock")),
+        *RAMDISK,
+        *(("forwards", "commit"), ("switch", "commit")),
+        # Off the provisioning network; now the tenant's, on two switches.
+        *(("switch", "edit-config"), ("forwards", "commit"), ("switch", "commit"), ("switch before", "get-config")),
+        *(("bmc", "set_boot_device"), ("bmc", "power_on")),
+    ],
+    "delete": [
+        *(("bmc", "power_off"), ("switch before", "confirmed-commit"), ("switch", "confirmed-commit")),
+        *(("switch before", "commit"), ("switch", "commit"), ("switch", "edit-config"), ("switch", "commit")),
+        *(("bmc", "power_on"), ("told", "lookup"), ("agent", "end"), ("bmc", "power_off"), ("switch", "commit")),
+    ],
+}
+
+Hunt = Callable[[Bench, Scribe, str], Awaitable[None]]
+
+
+async def _at_random(bench: Bench, scribe: Scribe, kills: int, dice: random.Random) -> None:
+    """Kill at any instant, every other time right after a write was acknowledged."""
+    for number in range(kills):
+        await bench.until_up()
+        await asyncio.sleep(dice.uniform(0.0, 0.5))
+        if number % 2:
+            await scribe.told.wait()
+        bench.kill()
+
+
+@asynccontextmanager
+async def _hunted(hunt: Awaitable[None]) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(hunt)
+    try:
+        yield
+        await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _life(bench: Bench, hunt: Callable[[Scribe, str], Awaitable[None]]) -> None:
+    """Three servers through clean, deploy, delete and clean again while the service is hunted; then all is judged."""
+    await bench.furnish()
+    await bench.attach()
+    watch = bench.rack.watch(PROVIDER_VLANS, bench.vlans.get)
+    async with Scribe(bench).writing() as scribe, sampled(bench) as sampler:
+        for phase, (verb, state) in TARGETS.items():
+            since, before = bench.history.mark(), bench.kills
+            await bench.until_up()
+            await bench.ask(verb)
+            async with _hunted(hunt(scribe, phase)):
+                await bench.until_state(state)
+            await bench.until_up()
+            await bench.until_state(state)
+            check_sequences(bench, phase, since)
+            if phase == "deploy":
+                await bench.booted()
+            print(f"{phase}: {bench.kills - before} kills")
+    plans = await bench.plans()
+    assert closed(plans)
+    assert bench.history.against(plans) == []
+    assert watch.violations == []
+    assert sampler.violations == []
+    assert scribe.lost == []
+    print(
+        f"{bench.kills} kills, {scribe.acknowledged} writes acknowledged, {watch.commits} commits of which the switches"
+        f" undid {bench.history.undone}, {len(plans)} plans"
+    )
+
+
+@pytest.mark.timeout(240)
+async def test_killed_at_random(tmp_path: Path, zygote: Zygote) -> None:
+    seed = int(os.environ.get("IRONLANE_TEST_SEED") or random.SystemRandom().getrandbits(32))
+    print(f"IRONLANE_TEST_SEED={seed}")
+    dice = random.Random(seed)
+    kills = int(os.environ.get("IRONLANE_TEST_KILLS") or 8)
+    async with Bench.running(tmp_path, zygote) as bench:
+        await _life(bench, lambda scribe, _phase: _at_random(bench, scribe, kills, dice))
+
+
+@pytest.mark.timeout(240)
+async def test_killed_at_chosen_moments(tmp_path: Path, zygote: Zygote) -> None:
+    async with Bench.running(tmp_path, zygote) as bench:
+        Moments(bench)
+
+        async def hunt(_scribe: Scribe, phase: str) -> None:
+            bench.deadly.extend(MOMENTS[phase])
+
+        await _life(bench, hunt)
+        assert not bench.deadly, f"these moments never came: {bench.deadly}"
+        assert bench.kills == sum(map(len, MOMENTS.values()))
