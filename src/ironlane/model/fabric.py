@@ -93,6 +93,15 @@ class PortConfig:
         return self.tagged if self.untagged is None else self.tagged | {self.untagged}
 
 
+class DriftPolicy(StrEnum):
+    """What becomes of a change that somebody else made on a port of ours."""
+
+    REPAIR = "repair"
+    """It is put right, and told."""
+    REPORT = "report"
+    """It is told, and left until somebody puts it right or the port is to carry something else."""
+
+
 class Side(StrEnum):
     """On which side of the wall a network stands; a server is never on both (invariant I1)."""
 
@@ -109,6 +118,8 @@ class AttachmentState(StrEnum):
     """Wished for, but something of the same server has to leave first. Not on any switch."""
     WANTED = "wanted"
     """Admitted: the switch port should carry it, and may already."""
+    WITHHELD = "withheld"
+    """Admitted, but a switch of its network port did not take its part: on none of them until that one does."""
     LEAVING = "leaving"
     """No longer wished for; on record until read-back shows that the switch port carries it no more."""
 
@@ -135,6 +146,13 @@ class Attachment:
     lag: Lag | None = None
     tagged: bool = False
     applied: bool = False
+    withheld_by: SwitchId | None = None
+    """The switch that did not take its part of the network port's links, while `WITHHELD`."""
+    reason: str = ""
+    """What that switch said."""
+    retry_at: datetime | None = None
+    attempts: int = 0
+    """How often it was withheld in a row."""
     request_id: str = ""
     """The API request that asked for it (`req-…`)."""
     created_at: datetime | None = None

@@ -112,6 +112,10 @@ def _attachment(row: sa.Row[Any]) -> Attachment:
         lag=lag_from_json(row.lag),
         tagged=row.tagged,
         applied=row.applied,
+        withheld_by=None if row.withheld_by is None else SwitchId(row.withheld_by),
+        reason=row.reason,
+        retry_at=row.retry_at,
+        attempts=row.attempts,
         request_id=row.request_id,
         created_at=row.created_at,
     )

@@ -182,6 +182,8 @@ switches = sa.Table(
     _text("physical_network", 64),
     _text("rack", 64),
     sa.Column("mlag_peer", sa.String(64)),
+    _text("policy", 16, default="repair"),  # of drift: repair or report
+    _flag("audit_due"),  # look at the switch itself at the next round, whatever was read back lately
     sa.Column("idle_vlan", sa.Integer),
     sa.Column("generation", sa.Integer, nullable=False, default=1),
     sa.Column("applied_generation", sa.Integer, nullable=False, default=0),
@@ -203,6 +205,8 @@ switch_ports = sa.Table(
     _text("name", 64, primary_key=True),
     sa.Column("observed", sa.JSON(none_as_null=True)),
     sa.Column("observed_at", UtcDateTime),
+    sa.Column("verified", sa.JSON(none_as_null=True)),  # what we last brought about and read back; else is drift
+    sa.Column("quarantine", sa.Text, nullable=False, default=""),  # why the port is shut although it should not be
     sa.ForeignKeyConstraint(["switch_id"], ["switches.id"]),
 )
 
@@ -222,9 +226,46 @@ attachments = sa.Table(
     sa.Column("lag", sa.JSON(none_as_null=True)),
     _flag("tagged"),
     _flag("applied"),
+    sa.Column("withheld_by", sa.String(64)),  # the switch that did not take one of the network port's links
+    sa.Column("reason", sa.Text, nullable=False, default=""),
+    sa.Column("retry_at", UtcDateTime),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
     _text("request_id", 64),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.ForeignKeyConstraint(["switch_id"], ["switches.id"]),
+)
+
+holdings = sa.Table(
+    # Append-only: who held which VLAN on which port, from when to when, at whose request. `to_at` is set when the
+    # read-back shows that it is gone.
+    "holdings",
+    metadata,
+    _uuid("id", primary_key=True),  # the attachment's
+    _text("switch_id", 64, index=True),
+    _text("port_name", 64),
+    sa.Column("vlan", sa.Integer, nullable=False),
+    _flag("tagged"),
+    sa.Column("lag", sa.JSON(none_as_null=True)),
+    _uuid("network_port_id", nullable=False, index=True),
+    _uuid("network_id", nullable=False, index=True),
+    _text("host_id", index=True),
+    _text("request_id", 64),
+    sa.Column("from_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("to_at", UtcDateTime, index=True),
+)
+
+drifts = sa.Table(
+    # Append-only: what somebody else changed on our ports.
+    "drifts",
+    metadata,
+    _uuid("id", primary_key=True),
+    _text("switch_id", 64, index=True),
+    _text("port_name", 64),
+    sa.Column("expected", sa.JSON, nullable=False),
+    sa.Column("found", sa.JSON, nullable=False),
+    sa.Column("found_at", UtcDateTime, nullable=False),
+    sa.Column("resolved_at", UtcDateTime, index=True),
+    _text("resolution", 32),
 )
 
 lag_claims = sa.Table(
