@@ -9,7 +9,7 @@ but the switches keeps anybody apart.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,10 +58,11 @@ class Machine:
     def name(self) -> str:
         return self.server.name
 
-    async def reaches(self, addresses: Mapping[str, str], *, tries: int = 1) -> set[str]:
-        """Whose of the addresses (by name) answer to a ping."""
+    async def reached(self, addresses: Mapping[str, str], expected: Collection[str]) -> set[str]:
+        """Whose of the addresses (by name) answer to a ping. Those that are expected to are given the time for it."""
         names = [name for name in addresses if name != self.name]
-        answers = await asyncio.gather(*(self.server.ping(addresses[name], tries=tries) for name in names))
+        pings = (self.server.ping(addresses[name], tries=8 if name in expected else 1) for name in names)
+        answers = await asyncio.gather(*pings)
         return {name for name, answered in zip(names, answers, strict=True) if answered}
 
 
@@ -227,6 +228,45 @@ class Site:
         for status in ("start", "end"):
             told = {**body, "agent_status": status}
             await self.client.request("POST", f"{BAREMETAL}/heartbeat/{machine.uuid}", told)
+
+    # --- what a client does that drives the Networking API itself, as a real Ironic does ---
+
+    async def new_port(self, network: str, machine: Machine) -> str:
+        """An unbound port for the server's primary NIC; its UUID."""
+        body = {
+            "network_id": self.networks[network],
+            "mac_address": machine.server.macs[0],
+            "binding:vnic_type": "baremetal",
+        }
+        made = await self.client.request("POST", f"{NETWORKING}/ports", {"port": body})
+        return str(made["port"]["id"])
+
+    async def bind(self, port: str, machine: Machine, *, bundled: bool) -> None:
+        """Bind a port to the server: to its primary NIC, or to all of them as a LACP bundle. Waits for nothing."""
+        links = machine.server.links if bundled else machine.server.links[:1]
+        profile: dict[str, Any] = {
+            "local_link_information": [{"switch_id": switch.mac, "port_id": name} for switch, name in links]
+        }
+        if bundled:
+            group = {"id": machine.uuid, "name": "bond0", "bond_mode": "802.3ad", "bond_properties": {}}
+            profile["local_group_information"] = group
+        body = {"binding:host_id": machine.uuid, "binding:profile": profile}
+        await self.client.request("PUT", f"{NETWORKING}/ports/{port}", {"port": body})
+
+    async def unbind(self, port: str) -> None:
+        body = {"binding:host_id": "", "binding:profile": {}}
+        await self.client.request("PUT", f"{NETWORKING}/ports/{port}", {"port": body})
+
+    async def until_active(self, port: str) -> None:
+        """Until the port is ACTIVE, as clients wait for it."""
+        found: dict[str, Any] = {}
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while found.get("status") != "ACTIVE":
+                    await asyncio.sleep(0.05)
+                    found = (await self.client.get(f"{NETWORKING}/ports/{port}"))["port"]
+        except TimeoutError:
+            raise Stuck(f"port {port} is {found.get('status')}; switches: {await self._switches()}") from None
 
 
 def _told(node: Mapping[str, Any]) -> dict[str, Any]:

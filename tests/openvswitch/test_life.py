@@ -17,12 +17,15 @@ import pytest_asyncio
 
 from .bed import why_not
 from .judge import narrowest, stays, violations
-from .probe import Probe
-from .site import CLEANING, PROVISIONING, WAITING, Machine, Site, site
+from .probe import Arrival, Probe
+from .site import CLEANING, NETWORKING, PATIENCE, PROVISIONING, WAITING, Machine, Site, site
 
 openvswitch = pytest.mark.openvswitch
 
 LIFE = (CLEANING, PROVISIONING, "tenant", CLEANING)
+ROUNDS = 3
+ENOUGH = 10
+"""Frames with the witness in each stay: what had been open for a tenth of a second would have been seen, too."""
 
 
 @pytest_asyncio.fixture
@@ -48,21 +51,88 @@ async def test_servers_are_cleaned_deployed_and_deleted_and_never_where_they_do_
         await each(first, running, see_nobody_but_the_witness)
         await each(first, running, delete)
     assert await running.witness_ports() == before, "switch ports that Ironlane does not own were written"
-    judge(probe, everybody)
+    judge(probe, everybody, LIFE)
 
 
-def judge(probe: Probe, machines: Sequence[Machine]) -> None:
-    """Nothing wrong was seen; and enough was seen that anything wrong would have been."""
+@openvswitch
+async def test_a_client_that_does_not_wait_is_held_back(running: Site) -> None:
+    """The Networking API alone, as Ironic uses it: leave one network and join the next, one request after the other.
+
+    Here nothing but the admission of attachments keeps the server from being on both.
+    """
+    everybody = list(running.machines.values())
+    moving = everybody[:2]
+    async with running.bed.probe(interval=0.01) as probe:
+
+        async def to_and_fro(on: Site, machine: Machine) -> None:
+            await go_to_and_fro_without_waiting(on, machine, probe)
+
+        await each(moving, running, to_and_fro)
+    judge(probe, everybody, (PROVISIONING, "tenant") * ROUNDS, moving)
+
+
+def judge(
+    probe: Probe, machines: Sequence[Machine], life: Sequence[str], moving: Sequence[Machine] | None = None
+) -> None:
+    """Nothing wrong was seen; and enough was seen that anything wrong would have been.
+
+    `life` is that of the `moving` machines (default: of all); the others are nowhere.
+    """
     tenants = {machine.name: machine.tenant for machine in machines}
-    lives = {name: [tenant if step == "tenant" else step for step in LIFE] for name, tenant in tenants.items()}
+    lives: dict[str, list[str]] = {name: [] for name in tenants}
+    for machine in machines if moving is None else moving:
+        lives[machine.name] = [machine.tenant if step == "tenant" else step for step in life]
     found = violations(probe.arrivals, tenants, lives)
     assert not found, f"{len(found)} violations, first: {found[:10]}"
     for name in tenants:
-        assert all(stay.frames >= 10 for stay in stays(probe.arrivals, name)), stays(probe.arrivals, name)
+        assert all(stay.frames >= ENOUGH for stay in stays(probe.arrivals, name)), stays(probe.arrivals, name)
     print(
         f"{probe.sent} probes, {len(probe.arrivals)} arrivals, {len(found)} violations;"
         f" shortest move {narrowest(probe.arrivals, tenants) * 1000:.0f} ms"
     )
+
+
+# --- the judge itself, without switches ---
+
+
+def frame(sender: str, receiver: str, at: float, *, sender_nic: str = "eth0", receiver_nic: str = "eth0") -> Arrival:
+    return Arrival(sender, sender_nic, receiver, receiver_nic, 0, 0, at, at)
+
+
+SOUND = [
+    *(frame("red-1", CLEANING, 1 + step / 100) for step in range(20)),
+    *(frame(PROVISIONING, "red-1", 2 + step / 100) for step in range(20)),
+    *(frame("red-1", "red", 3 + step / 100, sender_nic="eth1") for step in range(20)),
+    *(frame("red-2", "red", 3 + step / 100) for step in range(20)),
+    *(frame("red-2", "red-1", 3 + step / 100, receiver_nic="eth1") for step in range(20)),
+]
+"""One server on three networks in turn, and another of its tenant."""
+
+
+def judged(*extra: Arrival) -> list[str]:
+    tenants = {"red-1": "red", "red-2": "red", "blue-1": "blue"}
+    return violations([*SOUND, *extra], tenants, {"red-1": (CLEANING, PROVISIONING, "red"), "red-2": ("red",)})
+
+
+def test_a_sound_record_has_no_violations() -> None:
+    assert judged() == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (frame("red-1", PROVISIONING, 3.05), "red-1 was on "),
+        (frame("red-1", PROVISIONING, 2.99), "red-1 went from provisioning to red within 10.0 ms"),
+        (frame("blue", "red-1", 2.5), "red-1 was on "),
+        (frame("red-1", PROVISIONING, 2.1, sender_nic="eth1"), "not the primary NIC of red-1"),
+        (frame("red-1", "red-2", 2.1), "which were on ['provisioning'] and []"),
+        (frame("red-1", "blue-1", 3.1), "which were on ['red'] and []"),
+        (frame("red-2", "red-1", 4.0), "which were on [] and []"),
+        (frame(CLEANING, PROVISIONING, 1.1), "which were on ['cleaning'] and ['provisioning']"),
+    ],
+)
+def test_a_single_wrong_frame_is_a_violation(wrong: Arrival, message: str) -> None:
+    assert any(message in text for text in judged(wrong))
 
 
 # --- the steps of a server's life; each is taken by several servers at once ---
@@ -99,7 +169,7 @@ async def deploy(on: Site, machine: Machine) -> None:
     assert len(port["binding:profile"]["local_link_information"]) == 2
     await machine.server.use_bond(f"{machine.address}/16")
     assert await machine.server.wait_for_lacp(), "the bond over both leaves is not negotiated"
-    assert await machine.server.ping(on.addresses[machine.tenant])
+    assert await machine.server.ping(on.addresses[machine.tenant], tries=8)
 
 
 async def run_ramdisk(on: Site, machine: Machine, network: str) -> None:
@@ -110,15 +180,15 @@ async def run_ramdisk(on: Site, machine: Machine, network: str) -> None:
     assert len(port["binding:profile"]["local_link_information"]) == 1
     address = f"{port['fixed_ips'][0]['ip_address']}/16"
     await machine.server.use_single_nic(address, "eth1")
-    assert await machine.reaches(on.addresses) == set(), "the second NIC is on a network"
+    assert await machine.reached(on.addresses, ()) == set(), "the second NIC is on a network"
     await machine.server.use_single_nic(address)
-    assert await machine.server.ping(on.addresses[network])
-    assert await machine.reaches(on.addresses) == {network}
+    assert await machine.reached(on.addresses, {network}) == {network}
     await on.report(machine)
 
 
 async def survive_a_cut_of_either_nic(on: Site, machine: Machine) -> None:
-    assert await machine.reaches(on.addresses) == of_tenant(on, machine)
+    expected = of_tenant(on, machine)
+    assert await machine.reached(on.addresses, expected) == expected
     for nic in machine.server.nics:
         await machine.server.cut(nic)
         assert await machine.server.ping(on.addresses[machine.tenant], tries=8), f"not reachable without {nic}"
@@ -127,7 +197,7 @@ async def survive_a_cut_of_either_nic(on: Site, machine: Machine) -> None:
 
 
 async def see_nobody_but_the_witness(on: Site, machine: Machine) -> None:
-    assert await machine.reaches(on.addresses) == {machine.tenant}
+    assert await machine.reached(on.addresses, {machine.tenant}) == {machine.tenant}
 
 
 async def delete(on: Site, machine: Machine) -> None:
@@ -135,6 +205,28 @@ async def delete(on: Site, machine: Machine) -> None:
     await run_ramdisk(on, machine, CLEANING)
     await on.until(machine, "available")
     await on.forget_vif(machine)
+
+
+async def go_to_and_fro_without_waiting(on: Site, machine: Machine, probe: Probe) -> None:
+    tenant_port = await on.new_port(machine.tenant, machine)
+    for _ in range(ROUNDS):
+        provision_port = await on.new_port(PROVISIONING, machine)
+        await on.unbind(tenant_port)
+        await on.bind(provision_port, machine, bundled=False)
+        await on.until_active(provision_port)
+        await seen_on(probe, machine, PROVISIONING)
+        await on.client.request("DELETE", f"{NETWORKING}/ports/{provision_port}")
+        await on.bind(tenant_port, machine, bundled=True)
+        await on.until_active(tenant_port)
+        await seen_on(probe, machine, machine.tenant)
+
+
+async def seen_on(probe: Probe, machine: Machine, network: str) -> None:
+    """Until the probe has seen the server on a network often enough, from now on."""
+    since = time.monotonic()
+    async with asyncio.timeout(PATIENCE):
+        while len(probe.reached(machine.name, network, since=since)) < ENOUGH:  # noqa: ASYNC110 - a thread fills it
+            await asyncio.sleep(0.02)
 
 
 def of_tenant(on: Site, machine: Machine) -> set[str]:
