@@ -9,7 +9,7 @@ but the switches keeps anybody apart.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,7 +184,7 @@ class Site:
 
     async def forget_vif(self, machine: Machine) -> None:
         """Delete the tenant port of a server that was deleted."""
-        await self.client.request("DELETE", f"{NETWORKING}/ports/{machine.vif}")
+        await self.delete_port(machine.vif)
         machine.vif = machine.address = ""
 
     async def until(self, machine: Machine, state: str, *, powered: bool = False) -> None:
@@ -241,13 +241,12 @@ class Site:
         made = await self.client.request("POST", f"{NETWORKING}/ports", {"port": body})
         return str(made["port"]["id"])
 
-    async def bind(self, port: str, machine: Machine, *, bundled: bool) -> None:
-        """Bind a port to the server: to its primary NIC, or to all of them as a LACP bundle. Waits for nothing."""
-        links = machine.server.links if bundled else machine.server.links[:1]
+    async def bind(self, port: str, machine: Machine, links: Sequence[tuple[Switch, str]]) -> None:
+        """Bind a port to these links of the server; several are a LACP bundle. Waits for nothing."""
         profile: dict[str, Any] = {
             "local_link_information": [{"switch_id": switch.mac, "port_id": name} for switch, name in links]
         }
-        if bundled:
+        if len(links) > 1:
             group = {"id": machine.uuid, "name": "bond0", "bond_mode": "802.3ad", "bond_properties": {}}
             profile["local_group_information"] = group
         body = {"binding:host_id": machine.uuid, "binding:profile": profile}
@@ -256,6 +255,9 @@ class Site:
     async def unbind(self, port: str) -> None:
         body = {"binding:host_id": "", "binding:profile": {}}
         await self.client.request("PUT", f"{NETWORKING}/ports/{port}", {"port": body})
+
+    async def delete_port(self, port: str) -> None:
+        await self.client.request("DELETE", f"{NETWORKING}/ports/{port}")
 
     async def until_active(self, port: str) -> None:
         """Until the port is ACTIVE, as clients wait for it."""
