@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from .probe import Arrival
 from .site import PROVIDER_VLANS, WITNESSES
 
-WINDOW = 0.02
-"""Seconds that must lie between a server's last frame on one network and its first on the next. Two rounds of probes:
-had both been open at once, however shortly, frames of both would have come that close or mixed up. What Ironlane does
-in between (the read-back of the break, and the driver's wait for the datapath) takes 0.1 s and more."""
+WINDOW = 0.05
+"""Seconds that must lie between a server's last frame on one network and its first on the next. That is five rounds of
+probes: had both been open at once, however shortly, frames of both would have come that close, or mixed up. What
+Ironlane does in between (the driver's wait for the datapath, the read-back, the next commit) takes 0.1 s and more;
+a frame may come late by what it waited in a leaf."""
 
 SLACK = 0.1
 """Seconds before the first and after the last frame with a witness in which frames of other servers on the same network
