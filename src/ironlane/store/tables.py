@@ -151,6 +151,7 @@ ports = sa.Table(
     _json("extra_dhcp_opts", list),
     _text("ip_allocation", 16, default="immediate"),
     _flag("port_security_enabled", True),
+    _uuid("trunk_id"),  # the trunk whose parent or sub-port it is; the rows of `trunks` decide, this saves a look
     _json("tags", list),
     sa.Column("revision_number", sa.Integer, nullable=False, default=1),
     *_times(),
@@ -163,6 +164,31 @@ ip_allocations = sa.Table(
     _uuid("subnet_id", sa.ForeignKey("subnets.id"), primary_key=True),
     _text("ip_address", 45, primary_key=True),
     _uuid("port_id", sa.ForeignKey("ports.id"), nullable=False, index=True),
+)
+
+trunks = sa.Table(
+    # `status` is not kept: it follows from the attachments, see `store.trunks`.
+    "trunks",
+    metadata,
+    _uuid("id", primary_key=True),
+    _text("project_id"),
+    _text("name", index=True),
+    _text("description"),
+    _flag("admin_state_up", True),
+    _uuid("port_id", sa.ForeignKey("ports.id"), nullable=False, unique=True),  # the parent port
+    _json("tags", list),
+    sa.Column("revision_number", sa.Integer, nullable=False, default=1),
+    *_times(),
+)
+
+trunk_subports = sa.Table(
+    "trunk_subports",
+    metadata,
+    _uuid("port_id", sa.ForeignKey("ports.id"), primary_key=True),
+    _uuid("trunk_id", sa.ForeignKey("trunks.id"), nullable=False),
+    _text("segmentation_type", 16, default="vlan"),
+    sa.Column("segmentation_id", sa.Integer, nullable=False),
+    sa.UniqueConstraint("trunk_id", "segmentation_id"),
 )
 
 # --- Fabric ----------------------------------------------------------------------------------------------------
@@ -240,7 +266,8 @@ holdings = sa.Table(
     # read-back shows that it is gone.
     "holdings",
     metadata,
-    _uuid("id", primary_key=True),  # the attachment's
+    _uuid("id", primary_key=True),
+    _uuid("attachment_id", nullable=False, index=True),
     _text("switch_id", 64, index=True),
     _text("port_name", 64),
     sa.Column("vlan", sa.Integer, nullable=False),

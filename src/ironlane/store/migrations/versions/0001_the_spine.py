@@ -30,6 +30,44 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hostname", name=op.f("pk_conductors")),
     )
     op.create_table(
+        "drifts",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("switch_id", sa.String(length=64), nullable=False),
+        sa.Column("port_name", sa.String(length=64), nullable=False),
+        sa.Column("expected", sa.JSON(), nullable=False),
+        sa.Column("found", sa.JSON(), nullable=False),
+        sa.Column("found_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=False),
+        sa.Column("resolved_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True),
+        sa.Column("resolution", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_drifts")),
+    )
+    op.create_index(op.f("ix_drifts_resolved_at"), "drifts", ["resolved_at"], unique=False)
+    op.create_index(op.f("ix_drifts_switch_id"), "drifts", ["switch_id"], unique=False)
+    op.create_table(
+        "holdings",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("attachment_id", sa.String(length=36), nullable=False),
+        sa.Column("switch_id", sa.String(length=64), nullable=False),
+        sa.Column("port_name", sa.String(length=64), nullable=False),
+        sa.Column("vlan", sa.Integer(), nullable=False),
+        sa.Column("tagged", sa.Boolean(), nullable=False),
+        sa.Column("lag", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("network_port_id", sa.String(length=36), nullable=False),
+        sa.Column("network_id", sa.String(length=36), nullable=False),
+        sa.Column("host_id", sa.String(length=255), nullable=False),
+        sa.Column("request_id", sa.String(length=64), nullable=False),
+        sa.Column("from_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=False),
+        sa.Column("to_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_holdings")),
+    )
+    op.create_index(op.f("ix_holdings_attachment_id"), "holdings", ["attachment_id"], unique=False)
+    op.create_index(op.f("ix_holdings_from_at"), "holdings", ["from_at"], unique=False)
+    op.create_index(op.f("ix_holdings_host_id"), "holdings", ["host_id"], unique=False)
+    op.create_index(op.f("ix_holdings_network_id"), "holdings", ["network_id"], unique=False)
+    op.create_index(op.f("ix_holdings_network_port_id"), "holdings", ["network_port_id"], unique=False)
+    op.create_index(op.f("ix_holdings_switch_id"), "holdings", ["switch_id"], unique=False)
+    op.create_index(op.f("ix_holdings_to_at"), "holdings", ["to_at"], unique=False)
+    op.create_table(
         "networks",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("project_id", sa.String(length=255), nullable=False),
@@ -156,6 +194,8 @@ def upgrade() -> None:
         sa.Column("physical_network", sa.String(length=64), nullable=False),
         sa.Column("rack", sa.String(length=64), nullable=False),
         sa.Column("mlag_peer", sa.String(length=64), nullable=True),
+        sa.Column("policy", sa.String(length=16), nullable=False),
+        sa.Column("audit_due", sa.Boolean(), nullable=False),
         sa.Column("idle_vlan", sa.Integer(), nullable=True),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("applied_generation", sa.Integer(), nullable=False),
@@ -187,6 +227,10 @@ def upgrade() -> None:
         sa.Column("lag", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("tagged", sa.Boolean(), nullable=False),
         sa.Column("applied", sa.Boolean(), nullable=False),
+        sa.Column("withheld_by", sa.String(length=64), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("retry_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("request_id", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=False),
         sa.ForeignKeyConstraint(["switch_id"], ["switches.id"], name=op.f("fk_attachments_switch_id")),
@@ -244,6 +288,7 @@ def upgrade() -> None:
         sa.Column("extra_dhcp_opts", sa.JSON(), nullable=False),
         sa.Column("ip_allocation", sa.String(length=16), nullable=False),
         sa.Column("port_security_enabled", sa.Boolean(), nullable=False),
+        sa.Column("trunk_id", sa.String(length=36), nullable=True),
         sa.Column("tags", sa.JSON(), nullable=False),
         sa.Column("revision_number", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=False),
@@ -286,6 +331,8 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("observed", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("observed_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True),
+        sa.Column("verified", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("quarantine", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["switch_id"], ["switches.id"], name=op.f("fk_switch_ports_switch_id")),
         sa.PrimaryKeyConstraint("switch_id", "name", name=op.f("pk_switch_ports")),
     )
@@ -325,4 +372,32 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subnet_id", "ip_address", name=op.f("pk_ip_allocations")),
     )
     op.create_index(op.f("ix_ip_allocations_port_id"), "ip_allocations", ["port_id"], unique=False)
+    op.create_table(
+        "trunks",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("admin_state_up", sa.Boolean(), nullable=False),
+        sa.Column("port_id", sa.String(length=36), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("revision_number", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=False),
+        sa.Column("updated_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True),
+        sa.ForeignKeyConstraint(["port_id"], ["ports.id"], name=op.f("fk_trunks_port_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_trunks")),
+        sa.UniqueConstraint("port_id", name=op.f("uq_trunks_port_id")),
+    )
+    op.create_index(op.f("ix_trunks_name"), "trunks", ["name"], unique=False)
+    op.create_table(
+        "trunk_subports",
+        sa.Column("port_id", sa.String(length=36), nullable=False),
+        sa.Column("trunk_id", sa.String(length=36), nullable=False),
+        sa.Column("segmentation_type", sa.String(length=16), nullable=False),
+        sa.Column("segmentation_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["port_id"], ["ports.id"], name=op.f("fk_trunk_subports_port_id")),
+        sa.ForeignKeyConstraint(["trunk_id"], ["trunks.id"], name=op.f("fk_trunk_subports_trunk_id")),
+        sa.PrimaryKeyConstraint("port_id", name=op.f("pk_trunk_subports")),
+        sa.UniqueConstraint("trunk_id", "segmentation_id", name=op.f("uq_trunk_subports_trunk_id_segmentation_id")),
+    )
     # ### end Alembic commands ###
