@@ -60,7 +60,7 @@ class Service:
             FabricSettings(
                 lease_ttl=settings.ttl,
                 timeout=settings.switch_timeout,
-                trust=timedelta(seconds=settings.switch_trust),
+                audit=timedelta(seconds=settings.audit_interval),
             ),
         )
         self.lifecycle = LifecycleLoop(

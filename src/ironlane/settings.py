@@ -54,8 +54,8 @@ class Settings(BaseSettings):
     switch_timeout: float = 30.0
     """How long one exchange with a switch may take."""
 
-    switch_trust: float = 300.0
-    """How long a read-back stands for a switch's state before it is read anew without a cause."""
+    audit_interval: float = 300.0
+    """How often a switch is read without a cause, to find what somebody else changed on its ports."""
 
     report_timeout: float = 1800.0
     """How long a server that was booted to be cleaned or deployed may take for its report."""

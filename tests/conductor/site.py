@@ -15,10 +15,10 @@ from ironlane.conductor.handlers import LifecycleSettings
 from ironlane.conductor.lifecycle import LifecycleLoop
 from ironlane.conductor.members import Members
 from ironlane.conductor.worker import Worker
-from ironlane.model.errors import Temporary
+from ironlane.model.errors import Permanent, Temporary
 from ironlane.model.fabric import PortConfig, SwitchId
 from ironlane.model.node import Node
-from ironlane.model.plan import Plan
+from ironlane.model.plan import Change, Plan
 from ironlane.power.fake import FakePower
 from ironlane.store import (
     baremetal_ports,
@@ -48,13 +48,17 @@ CLEANING, PROVISIONING = 10, 11
 
 @dataclass
 class MemorySwitch:
-    """A switch as a dictionary. `fail_applies` commits are refused, after `half` of the changes were made."""
+    """A switch as a dictionary. `fail_applies` commits are lost, after `half` of the changes were made.
+
+    A commit with a change that `refuse` is true of is refused as a whole.
+    """
 
     name: str
     carried: dict[str, PortConfig] = field(default_factory=lambda: dict.fromkeys(PORTS, PortConfig()))
     history: list[dict[str, PortConfig]] = field(default_factory=list)
     fail_applies: int = 0
     half: bool = False
+    refuse: Callable[[Change], bool] = lambda _change: False
     unreachable: bool = False
     commits: int = 0
     capabilities = Capabilities(atomic_commit=True)
@@ -72,6 +76,9 @@ class MemorySwitch:
         await asyncio.sleep(0)
         if self.unreachable:
             raise Temporary(f"{self.name} does not answer")
+        refused = [change.port for change in plan.changes if self.refuse(change)]
+        if refused:
+            raise Permanent(f"{self.name} refuses the commit")
         changes = plan.changes
         if self.fail_applies:
             self.fail_applies -= 1
@@ -97,6 +104,7 @@ class Site:
         self.store = store
         self.leaves = {name: MemorySwitch(name) for name in MACS}
         self.power = FakePower()
+        self.audit = timedelta(minutes=5)
         self.settings = LifecycleSettings(first_retry=timedelta(milliseconds=5), last_retry=timedelta(milliseconds=50))
 
     async def furnish(self) -> None:
@@ -120,7 +128,9 @@ class Site:
             lambda: members.lease,
             driver_factory({"memory": self._driver}),
             lambda name: name,
-            FabricSettings(first_retry=timedelta(milliseconds=5), last_retry=timedelta(milliseconds=50)),
+            FabricSettings(
+                first_retry=timedelta(milliseconds=5), last_retry=timedelta(milliseconds=50), audit=self.audit
+            ),
         )
         lifecycle = LifecycleLoop(
             self.store,

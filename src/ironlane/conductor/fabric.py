@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
-from ironlane.model.fabric import PortConfig, SwitchId
-from ironlane.model.plan import Plan, diff, project
-from ironlane.store import reconcile
+from ironlane.model.fabric import DriftPolicy, PortConfig, SwitchId
+from ironlane.model.plan import Plan, diff, drift, project
+from ironlane.store import reconcile, withholding
 from ironlane.store.database import Store
 from ironlane.store.leases import Lease
-from ironlane.store.reconcile import SwitchView
+from ironlane.store.reconcile import Outcome, SwitchView
 from ironlane.switches.base import Access, SwitchDriver
 
 log = structlog.get_logger(__name__)
@@ -40,8 +41,8 @@ class FabricSettings:
     first_retry: timedelta = timedelta(milliseconds=500)
     last_retry: timedelta = timedelta(minutes=1)
     timeout: float = 30.0
-    trust: timedelta = timedelta(minutes=5)
-    """How long a read-back stands for the state of a switch that nobody but us should change; then it is read anew."""
+    audit: timedelta = timedelta(minutes=5)
+    """How often a switch is read although nobody asked for a change, to find what somebody else changed."""
 
 
 @dataclass(slots=True)
@@ -52,6 +53,8 @@ class _Session:
     access: Access
     observed: Mapping[str, PortConfig] = field(default_factory=dict)
     observed_at: datetime | None = None
+    missing: frozenset[str] = frozenset()
+    """Ports that it was asked for and does not have."""
 
 
 class FabricLoop:
@@ -73,62 +76,114 @@ class FabricLoop:
         self._sessions: dict[SwitchId, _Session] = {}
 
     async def converge(self, ident: str) -> timedelta | None:
-        """Bring one switch to what it should be, once. Returns when to try again after a failure."""
+        """Bring one switch to what it should be, once. Returns when to look again."""
         switch, lease = SwitchId(ident), self._lease()
         seen = await self._store.write(lambda tx: reconcile.view(tx, switch, lease, self._settings.lease_ttl))
         if seen is None:
             await self._forget(switch)
             return None
-        attempt = _Attempt()
+        outcome = Outcome()
         try:
             session = await self._session(seen)
-            await self._bring(seen, session, lease, attempt)
+            await self._look(seen, session, outcome)
+            if withholding.due(seen.attachments, seen.id, self._store.now()):
+                due = seen
+                seen = await self._store.write(lambda tx: reconcile.retry_withheld(tx, due, lease))
+            await self._bring(seen, session, lease, outcome)
         except IronlaneError as error:
-            return await self._failed(seen, error, lease, attempt)
-        await self._store.write(lambda tx: reconcile.record(tx, seen, session.observed, lease, attempt.plan_id))
-        return None
+            return await self._failed(seen, error, lease, outcome)
+        now, reached = self._store.now(), seen
+        audit_at = now + self._settings.audit * _jitter(switch)
+        due_at = await self._store.write(lambda tx: reconcile.record(tx, reached, outcome, lease, audit_at))
+        return max(due_at - now, timedelta(0))
 
-    async def _bring(self, seen: SwitchView, session: _Session, lease: Lease, attempt: _Attempt) -> None:
-        desired = project(seen.attachments, seen.ports)
-        attempt.observed = await self._observe(seen, session)
-        plan = diff(seen.id, desired, attempt.observed, seen.attachments)
-        if not plan:
-            return
-        rendered = session.driver.render(plan)
-        attempt.plan_id = await self._store.write(lambda tx: reconcile.save_plan(tx, seen, plan, rendered, lease))
-        # From here on the switch may be anything between before and after, until it is read back.
-        session.observed_at = attempt.observed = None
-        await session.driver.apply(plan)
-        attempt.observed = await self._observe(seen, session)
-        _verify(seen, desired, attempt.observed)
-        log.info("switch converged", switch=seen.id, plan=attempt.plan_id, changes=len(plan.changes))
-
-    async def _observe(self, seen: SwitchView, session: _Session) -> Mapping[str, PortConfig]:
-        """What the switch carries: read back not long ago by this very session, or read now."""
+    async def _look(self, seen: SwitchView, session: _Session, outcome: Outcome) -> None:
+        """What the switch carries: as it was read back by this very session not long ago, or as read now."""
         now = self._store.now()
-        fresh = session.observed_at is not None and now - session.observed_at < self._settings.trust
-        if not fresh or not seen.ports.names <= session.observed.keys():
-            session.observed = await session.driver.observe(seen.ports.names)
-            session.observed_at = now
+        fresh = session.observed_at is not None and now - session.observed_at < self._settings.audit * 0.8
+        if fresh and not seen.audit_due and seen.ports.names <= session.observed.keys() | session.missing:
+            outcome.observed, outcome.missing = session.observed, session.missing
+            return
+        outcome.observed = await self._read(seen, session)
+        outcome.missing = session.missing
+        outcome.looked = True
+        outcome.drifted = drift(seen.verified, outcome.observed)
+        for port, config in outcome.drifted.items():
+            log.warning(
+                "drift", switch=seen.id, port=port, before=seen.verified[port], after=config, policy=seen.policy
+            )
+
+    async def _bring(self, seen: SwitchView, session: _Session, lease: Lease, outcome: Outcome) -> None:
+        """One commit for all that waits, saved first and read back after."""
+        observed = outcome.observed or {}
+        desired = {p: c for p, c in project(seen.attachments, seen.ports).items() if p not in outcome.missing}
+        if seen.policy is DriftPolicy.REPORT:
+            # What nobody asked to change since it was verified is left as somebody else made it.
+            outcome.tolerated = {p for p in outcome.drifted if desired.get(p) == seen.verified.get(p)}
+            desired = {p: c for p, c in desired.items() if p not in outcome.tolerated}
+        outcome.desired = desired
+        plan = diff(seen.id, desired, observed, seen.attachments)
+        if plan:
+            await self._carry_out(seen, session, lease, plan, outcome)
+            _verify(seen, desired, outcome.observed or {})
+            log.info("switch converged", switch=seen.id, plan=outcome.plan_id, changes=len(plan.changes))
+
+    async def _carry_out(self, seen: SwitchView, session: _Session, lease: Lease, plan: Plan, outcome: Outcome) -> None:
+        rendered = session.driver.render(plan)
+        outcome.plan = plan
+        outcome.plan_id = await self._store.write(lambda tx: reconcile.save_plan(tx, seen, plan, rendered, lease))
+        # From here on the switch may be anything between before and after, until it is read back.
+        session.observed_at = outcome.observed = None
+        await session.driver.apply(plan)
+        outcome.observed = await self._read(seen, session)
+
+    async def _read(self, seen: SwitchView, session: _Session) -> Mapping[str, PortConfig]:
+        session.observed_at = None
+        session.observed = await session.driver.observe(seen.ports.names)
+        session.observed_at = self._store.now()
+        session.missing = seen.ports.names - session.observed.keys()
         return session.observed
 
-    async def _failed(self, seen: SwitchView, error: IronlaneError, lease: Lease, attempt: _Attempt) -> timedelta:
+    async def _failed(self, seen: SwitchView, error: IronlaneError, lease: Lease, outcome: Outcome) -> timedelta:
         delay = min(self._settings.first_retry * (1 << min(seen.attempts, 16)), self._settings.last_retry)
         log.warning("switch not converged", switch=seen.id, error=error.message, attempts=seen.attempts + 1)
         session = self._sessions.get(seen.id)
-        if session is not None and attempt.plan_id is not None and attempt.observed is None:
-            # A failed commit may have done part of its work: what the rows say must be what the switch says.
-            with contextlib.suppress(IronlaneError):
-                attempt.observed = await self._observe(seen, session)
         if session is not None:
+            if outcome.plan_id is not None:
+                # A failed commit may have done part of its work: what the rows say must be what the switch says.
+                with contextlib.suppress(IronlaneError):
+                    outcome.observed = await self._read(seen, session)
+                    if isinstance(error, Permanent):
+                        await self._quarantine(seen, session, lease, outcome)
             session.observed_at = None
         retry_at = self._store.now() + delay
         await self._store.write(
-            lambda tx: reconcile.record_failure(
-                tx, seen, error, lease, plan_id=attempt.plan_id, observed=attempt.observed, retry_at=retry_at
-            )
+            lambda tx: reconcile.record_failure(tx, seen, error, lease, outcome=outcome, retry_at=retry_at)
         )
         return delay
+
+    async def _quarantine(self, seen: SwitchView, session: _Session, lease: Lease, outcome: Outcome) -> None:
+        """Shut the ports that the switch would not take a VLAN off, if that is all that was asked of it.
+
+        A refused commit that was to put others on is tried again without them first.
+        """
+        if outcome.plan is None or withholding.pending(seen.attachments):
+            return
+        observed = outcome.observed or {}
+        changes = tuple(
+            replace(change, before=observed[change.port], after=replace(observed[change.port], enabled=False))
+            for change in outcome.plan.changes
+            if change.port in observed and observed[change.port].enabled and observed[change.port].vlans
+        )
+        if not changes:
+            return
+        refused = outcome.plan_id
+        await self._carry_out(seen, session, lease, Plan(seen.id, changes), outcome)
+        outcome.quarantined = [c.port for c in changes if not (outcome.observed or {})[c.port].enabled]
+        log.error("ports shut, because the switch would not free them", switch=seen.id, ports=outcome.quarantined)
+        if refused is not None:
+            closed, outcome.plan_id = outcome.plan_id, refused
+            await self._store.write(lambda tx: reconcile.close_plan(tx, seen, closed, lease))
 
     async def _session(self, seen: SwitchView) -> _Session:
         access = Access(
@@ -157,12 +212,9 @@ class FabricLoop:
         await asyncio.gather(*(self._forget(switch) for switch in list(self._sessions)))
 
 
-@dataclass(slots=True)
-class _Attempt:
-    """How far one round came: what a failure has to be recorded with."""
-
-    plan_id: str | None = None
-    observed: Mapping[str, PortConfig] | None = None
+def _jitter(switch: SwitchId) -> float:
+    """0.9 to 1.1, the same for a switch always: so that not all of them are read at one moment."""
+    return 0.9 + 0.2 * (zlib.crc32(switch.encode()) % 1000) / 1000
 
 
 def _verify(seen: SwitchView, desired: Mapping[str, PortConfig], observed: Mapping[str, PortConfig]) -> None:

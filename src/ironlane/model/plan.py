@@ -125,3 +125,8 @@ def diff(
             if observed[port] != config
         ),
     )
+
+
+def drift(verified: Mapping[str, PortConfig], observed: Mapping[str, PortConfig]) -> dict[str, PortConfig]:
+    """The ports that somebody else has changed since they were last verified, with what they carry now."""
+    return {port: observed[port] for port, config in verified.items() if port in observed and observed[port] != config}

@@ -24,6 +24,7 @@ from ironlane.store.tables import attachments, lag_claims, ports, switch_ports, 
 LAG_NUMBERS = range(1, 1001)
 
 LEAVING, HELD, WANTED = AttachmentState.LEAVING, AttachmentState.HELD, AttachmentState.WANTED
+WITHHELD = AttachmentState.WITHHELD
 
 _SWITCH_AND_PORT = sa.select(
     switches.c.id, switches.c.physical_network, switches.c.reason, switch_ports.c.name
@@ -101,11 +102,11 @@ def bind(tx: Tx, wish: Wish, *, where: str = "binding:profile") -> None:
     gone = [a for a in present if a not in same]
     leave(tx, gone)
     stays = [a for a in near if a not in gone]
-    stays += [replace(a, state=LEAVING, applied=False) for a in gone if a.state is WANTED]
+    stays += [replace(a, state=LEAVING, applied=False) for a in gone if a.state is not HELD]
     kept = {(a.switch, a.port) for a in same}
     added = [_attachment(tx, wish, p, lag) for p in places if (p.switch, p.port) not in kept]
     admitted = {a.id for a in admit([*stays, *added])}
-    added = [replace(a, state=WANTED) if a.id in admitted else a for a in added]
+    added = _all_or_none([replace(a, state=WANTED) if a.id in admitted else a for a in added], places)
     tx.execute(_ADD, [_row(a) for a in added])
     touch(tx, {a.switch for a in added if a.state is WANTED})
     status, reason = status_of([*same, *added], [*stays, *added], {p.switch: p.fault for p in places})
@@ -124,8 +125,8 @@ def unbind(tx: Tx, network_port: str) -> None:
 
 
 def leave(tx: Tx, leaving: Sequence[Attachment]) -> None:
-    """Held attachments were never on a wire and just go; wanted ones may be, and stay on record as leaving."""
-    held, wanted = [a for a in leaving if a.state is HELD], [a for a in leaving if a.state is WANTED]
+    """Held attachments were never on a wire and just go; all others may be, and stay on record as leaving."""
+    held, wanted = [a for a in leaving if a.state is HELD], [a for a in leaving if a.state is not HELD]
     if held:
         drop(tx, held)
     if wanted:
@@ -172,6 +173,10 @@ def status_of(live: Sequence[Attachment], near: Collection[Attachment], faults: 
     """
     if not live:
         return "DOWN", "not bound to a switch port"
+    withheld = next((a for a in live if a.state is WITHHELD), None)
+    if withheld is not None:
+        by = withheld.withheld_by
+        return "DOWN", f"switch {by}: {withheld.reason or (faults.get(by) if by else None) or 'does not take its part'}"
     waiting = [a for a in live if not a.applied]
     if not waiting:
         return "ACTIVE", ""
@@ -268,6 +273,19 @@ def _refuse_taken(near: Sequence[Attachment], wish: Wish, places: Sequence[_Plac
             )
 
 
+def _all_or_none(added: list[Attachment], places: Sequence[_Place]) -> list[Attachment]:
+    """Where one switch of a bundle is known not to do what it should, the others wait until it has taken its part."""
+    faulty = next((p for p in places if p.fault), None)
+    if faulty is None:
+        return added
+    return [
+        replace(a, state=WITHHELD, withheld_by=faulty.switch, reason=faulty.fault)
+        if a.state is WANTED and a.switch != faulty.switch
+        else a
+        for a in added
+    ]
+
+
 def _attachment(tx: Tx, wish: Wish, place: _Place, lag: Lag | None) -> Attachment:
     if wish.vlan is None:
         raise Invalid(f"network {wish.network} has no VLAN that a switch port could carry", field="network_id")
@@ -301,6 +319,8 @@ def _row(attachment: Attachment) -> dict[str, Any]:
         "lag": asdict(attachment.lag) if attachment.lag else None,
         "tagged": attachment.tagged,
         "applied": attachment.applied,
+        "withheld_by": attachment.withheld_by,
+        "reason": attachment.reason,
         "request_id": attachment.request_id,
         "created_at": attachment.created_at,
     }

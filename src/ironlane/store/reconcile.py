@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from ironlane.model.errors import IronlaneError, Temporary
-from ironlane.model.fabric import Attachment, ManagedPorts, PortConfig, SwitchId, Vlan
+from ironlane.model.errors import IronlaneError, Permanent, Temporary
+from ironlane.model.fabric import Attachment, DriftPolicy, ManagedPorts, PortConfig, SwitchId, Vlan
 from ironlane.model.plan import Plan
-from ironlane.store import leases, plans, settling
-from ironlane.store.attachments import of_switch
+from ironlane.store import drifts, leases, plans, settling, withholding
+from ironlane.store.attachments import config_from_json, of_network_ports, of_switch
 from ironlane.store.database import Tx
 from ironlane.store.leases import Lease
 from ironlane.store.tables import switch_ports, switches
@@ -30,11 +30,36 @@ class SwitchView:
     username: str
     secret_ref: str
     options: Mapping[str, Any]
-    updated_at: datetime | None
     generation: int
     attempts: int
+    policy: DriftPolicy
+    audit_due: bool
+    """Somebody asked for a look at the switch itself."""
     ports: ManagedPorts
+    verified: Mapping[str, PortConfig]
+    """What each port was last read back to carry as it should; ports of which that is not known are left out."""
     attachments: Sequence[Attachment]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one round of the loop found and did, as far as it came."""
+
+    plan_id: str | None = None
+    plan: Plan | None = None
+    observed: Mapping[str, PortConfig] | None = None
+    """What the switch was last read back to carry; None: not known, since a plan was sent."""
+    desired: Mapping[str, PortConfig] = field(default_factory=dict)
+    looked: bool = False
+    """The switch itself was read before anything was sent, and compared with what was verified."""
+    drifted: Mapping[str, PortConfig] = field(default_factory=dict)
+    """Ports that somebody else has changed, with what they carried."""
+    tolerated: Collection[str] = ()
+    """Those of them that were left as they are, by the switch's policy."""
+    missing: Collection[str] = ()
+    """Ports that should be there, and are not on the switch."""
+    quarantined: Collection[str] = ()
+    """Ports that were shut because the switch would not let go of a VLAN."""
 
 
 def view(tx: Tx, switch: SwitchId, lease: Lease, ttl: timedelta) -> SwitchView | None:
@@ -42,7 +67,7 @@ def view(tx: Tx, switch: SwitchId, lease: Lease, ttl: timedelta) -> SwitchView |
     if not leases.claim(tx, switches, switch, lease, ttl):
         return None
     row = tx.execute(sa.select(switches).where(switches.c.id == switch)).one()
-    names = tx.execute(sa.select(switch_ports.c.name).where(switch_ports.c.switch_id == switch)).scalars()
+    owned = tx.all(sa.select(switch_ports.c.name, switch_ports.c.verified).where(switch_ports.c.switch_id == switch))
     return SwitchView(
         id=switch,
         kind=row.kind,
@@ -51,73 +76,138 @@ def view(tx: Tx, switch: SwitchId, lease: Lease, ttl: timedelta) -> SwitchView |
         username=row.username,
         secret_ref=row.secret_ref,
         options=row.options,
-        updated_at=row.updated_at,
         generation=row.generation,
         attempts=row.attempts,
-        ports=ManagedPorts(switch, frozenset(names), None if row.idle_vlan is None else Vlan(row.idle_vlan)),
+        policy=DriftPolicy(row.policy),
+        audit_due=row.audit_due,
+        ports=ManagedPorts(
+            switch, frozenset(port.name for port in owned), None if row.idle_vlan is None else Vlan(row.idle_vlan)
+        ),
+        verified={port.name: config_from_json(port.verified) for port in owned if port.verified is not None},
         attachments=of_switch(tx, switch),
     )
 
 
+def retry_withheld(tx: Tx, seen: SwitchView, lease: Lease) -> SwitchView:
+    """The switch answers: what it did not take before, and is due, is tried again in this round."""
+    _fence(tx, seen.id, lease)
+    ports = withholding.due(seen.attachments, seen.id, tx.now)
+    if not ports:
+        return seen
+    withholding.retry(tx, seen.id, ports)
+    return replace(seen, attachments=of_switch(tx, seen.id))
+
+
 def save_plan(tx: Tx, seen: SwitchView, plan: Plan, rendered: Sequence[str], lease: Lease) -> str:
-    """Put a plan on record before the switch is touched.
+    """Put a plan on record before the switch is touched. What its ports will carry is not known until read back.
 
     Raises:
         Temporary: the switch is not this conductor's any more; nothing may be sent.
     """
     _fence(tx, seen.id, lease)
+    ports = [change.port for change in plan.changes]
+    uncertain = (switch_ports.c.switch_id == seen.id) & switch_ports.c.name.in_(ports)
+    tx.execute(sa.update(switch_ports).where(uncertain).values(verified=None))
     return plans.save(tx, seen.id, seen.generation, plan, rendered)
 
 
-def record(tx: Tx, seen: SwitchView, observed: Mapping[str, PortConfig], lease: Lease, plan_id: str | None) -> None:
-    """What a read-back showed, all of it as desired: the generation that was looked at is applied."""
+def record(tx: Tx, seen: SwitchView, outcome: Outcome, lease: Lease, audit_at: datetime) -> datetime:
+    """What a read-back showed, all of it as desired. Returns when to look at the switch again."""
     _fence(tx, seen.id, lease)
-    for plan in plans.unfinished(tx, seen.id):
-        if plan.id == plan_id:
-            plans.finish(tx, plan.id, plans.Outcome.VERIFIED)
-        else:
-            plans.finish(tx, plan.id, plans.Outcome.FAILED, "its conductor stopped before the switch was read back")
-    newer = sa.case((switches.c.generation == seen.generation, None), else_=tx.now)
+    _close_plans(tx, seen, outcome)
+    drifts.note(tx, seen.id, outcome.drifted, seen.verified, outcome.looked)
+    drifts.repaired(tx, seen.id, outcome.drifted.keys() - set(outcome.tolerated))
+    observed = outcome.observed or {}
+    verified = {port: config for port, config in outcome.desired.items() if observed.get(port) == config}
+    settling.settle(tx, seen.id, seen.attachments, observed, verified)
+    lost = [a for a in seen.attachments if a.port in outcome.missing]
+    withholding.withhold(tx, seen.id, lost, _missing(seen, outcome.missing), audit_at, refusal=False)
+    current = tx.execute(sa.select(switches.c.generation).where(switches.c.id == seen.id)).scalar_one()
+    retry_at = withholding.next_retry(of_switch(tx, seen.id), seen.id)
+    due_at = tx.now if current != seen.generation else min(audit_at, retry_at or audit_at)
+    reason = _attention(seen, outcome)
     tx.execute(
         sa.update(switches)
         .where(switches.c.id == seen.id)
         .values(
             applied_generation=seen.generation,
-            state="ok",
-            reason="",
+            state="attention" if reason else "ok",
+            reason=reason,
             attempts=0,
+            audit_due=False,
             observed_at=tx.now,
-            due_at=newer,
+            due_at=due_at,
         )
     )
-    settling.settle(tx, seen.id, seen.attachments, observed)
+    return due_at
 
 
 def record_failure(
-    tx: Tx,
-    seen: SwitchView,
-    error: IronlaneError,
-    lease: Lease,
-    *,
-    plan_id: str | None,
-    observed: Mapping[str, PortConfig] | None,
-    retry_at: datetime,
+    tx: Tx, seen: SwitchView, error: IronlaneError, lease: Lease, *, outcome: Outcome, retry_at: datetime
 ) -> None:
-    """The switch could not be brought to what it should be: say why, and when it is tried again.
-
-    `observed` is what a read-back after the failure showed, None when nothing could be read.
-    """
+    """The switch could not be brought to what it should be: say why, and when it is tried again."""
     _fence(tx, seen.id, lease)
-    if plan_id is not None:
-        plans.finish(tx, plan_id, plans.Outcome.FAILED, error.message)
+    if outcome.plan_id is not None:
+        plans.finish(tx, outcome.plan_id, plans.Outcome.FAILED, error.message)
+    drifts.note(tx, seen.id, outcome.drifted, seen.verified, outcome.looked)
     tx.execute(
         sa.update(switches)
         .where(switches.c.id == seen.id)
         .values(state="failing", reason=error.message, attempts=seen.attempts + 1, due_at=retry_at)
     )
-    if observed is not None:
-        settling.settle(tx, seen.id, seen.attachments, observed)
-    settling.refresh_status(tx, {a.network_port for a in of_switch(tx, seen.id) if not a.applied})
+    if outcome.observed is not None:
+        settling.settle(tx, seen.id, seen.attachments, outcome.observed)
+    now = of_switch(tx, seen.id)
+    left = withholding.pending(now)
+    refusal = isinstance(error, Permanent)
+    if not refusal:
+        # A switch that does not answer holds up its own ports anyway; only bundles have to be taken back elsewhere.
+        left = _spread(tx, seen.id, left)
+    withholding.withhold(tx, seen.id, left, error.message, retry_at, refusal=refusal)
+    settling.refresh_status(tx, {a.network_port for a in now if not a.applied})
+    for port in outcome.quarantined:
+        where = (switch_ports.c.switch_id == seen.id) & (switch_ports.c.name == port)
+        tx.execute(sa.update(switch_ports).where(where).values(quarantine=error.message))
+
+
+def close_plan(tx: Tx, seen: SwitchView, plan_id: str | None, lease: Lease) -> None:
+    """A plan beside the round's own was carried out and read back."""
+    _fence(tx, seen.id, lease)
+    if plan_id is not None:
+        plans.finish(tx, plan_id, plans.Outcome.VERIFIED)
+
+
+def _close_plans(tx: Tx, seen: SwitchView, outcome: Outcome) -> None:
+    for plan in plans.unfinished(tx, seen.id):
+        if plan.id == outcome.plan_id:
+            plans.finish(tx, plan.id, plans.Outcome.VERIFIED)
+        else:
+            plans.finish(tx, plan.id, plans.Outcome.FAILED, "its conductor stopped before the switch was read back")
+    if outcome.plan_id is not None:
+        freed = (switch_ports.c.switch_id == seen.id) & (switch_ports.c.quarantine != "")
+        tx.execute(sa.update(switch_ports).where(freed).values(quarantine=""))
+
+
+def _spread(tx: Tx, switch: SwitchId, left: Sequence[Attachment]) -> list[Attachment]:
+    """Those whose network port has links on other switches as well."""
+    ports = {a.network_port for a in left}
+    elsewhere = {a.network_port for a in of_network_ports(tx, ports) if a.switch != switch}
+    return [a for a in left if a.network_port in elsewhere]
+
+
+def _attention(seen: SwitchView, outcome: Outcome) -> str:
+    """What an operator should look at although the switch is as far as it can be."""
+    parts = []
+    if outcome.missing:
+        parts.append(_missing(seen, outcome.missing))
+    if outcome.tolerated:
+        names = ", ".join(sorted(outcome.tolerated))
+        parts.append(f"changed by somebody else, and left so by its policy: {names}")
+    return "; ".join(parts)
+
+
+def _missing(seen: SwitchView, ports: Collection[str]) -> str:
+    return f"switch {seen.id} has no port {', '.join(sorted(ports))}: correct the site file or the cabling record"
 
 
 def _fence(tx: Tx, switch: SwitchId, lease: Lease) -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from ironlane.model.admission import admit
 from ironlane.model.fabric import Attachment, AttachmentState, PortConfig, SwitchId
+from ironlane.store import holdings, withholding
 from ironlane.store.attachments import around, config_to_json, of_network, of_network_ports
 from ironlane.store.bindings import drop, set_status, status_of, touch
 from ironlane.store.database import Tx
@@ -22,7 +23,7 @@ _APPLIED = (
     .where(
         attachments.c.id.in_(sa.bindparam("ids", expanding=True)),
         # It may have been told to leave since the loop looked; then this says nothing about it any more.
-        attachments.c.state == AttachmentState.WANTED.value,
+        attachments.c.state != AttachmentState.LEAVING.value,
     )
     .values(applied=sa.bindparam("carried"))
 )
@@ -34,9 +35,9 @@ _ADMIT = (
 _OBSERVED = (
     sa.update(switch_ports)
     .where(switch_ports.c.switch_id == sa.bindparam("its_switch"), switch_ports.c.name == sa.bindparam("its_name"))
-    .values(observed=sa.bindparam("config"), observed_at=sa.bindparam("now"))
+    .values(observed=sa.bindparam("config"), verified=sa.bindparam("expected"), observed_at=sa.bindparam("now"))
 )
-_SHOWN = sa.select(switch_ports.c.name, switch_ports.c.observed).where(
+_SHOWN = sa.select(switch_ports.c.name, switch_ports.c.observed, switch_ports.c.verified).where(
     switch_ports.c.switch_id == sa.bindparam("switch")
 )
 _STATUSES = sa.select(ports.c.id, ports.c.status, ports.c.status_reason).where(
@@ -52,22 +53,34 @@ _WAKE = (
 )
 
 
-def settle(tx: Tx, switch: SwitchId, judged: Collection[Attachment], observed: Mapping[str, PortConfig]) -> None:
-    """Record what a read-back of one switch showed, for the attachments that the loop had in view."""
+def settle(
+    tx: Tx,
+    switch: SwitchId,
+    judged: Collection[Attachment],
+    observed: Mapping[str, PortConfig],
+    verified: Mapping[str, PortConfig | None] | None = None,
+) -> None:
+    """Record what a read-back of one switch showed, for the attachments that the loop had in view.
+
+    `verified` are ports that carry what they should (or None: it is not known what they should carry), for later
+    audits to compare with.
+    """
     gone = [a for a in judged if a.state is AttachmentState.LEAVING and not _lingers(observed, a)]
-    wanted = [a for a in judged if a.state is AttachmentState.WANTED]
-    turned = [a for a in wanted if carries(observed.get(a.port), a) is not a.applied]
-    for carried in (True, False):
-        ids = [a.id for a in turned if a.applied is not carried]
-        if ids:
-            tx.execute(_APPLIED, {"ids": ids, "carried": carried})
+    admitted = [a for a in judged if a.state in {AttachmentState.WANTED, AttachmentState.WITHHELD}]
+    turned = [a for a in admitted if carries(observed.get(a.port), a) is not a.applied]
+    joined, lost = [a for a in turned if not a.applied], [a for a in turned if a.applied]
+    for carried, which in ((True, joined), (False, lost)):
+        if which:
+            tx.execute(_APPLIED, {"ids": [a.id for a in which], "carried": carried})
+    holdings.begin(tx, joined)
+    holdings.end(tx, [*gone, *lost])
     if gone:
         drop(tx, gone)
         _admit_around(tx, gone)
         release_segments(tx, {a.network for a in gone})
-    _store_observed(tx, switch, observed)
-    changed = {a.network_port for a in [*gone, *turned]}
-    refresh_status(tx, changed)
+    withholding.follow(tx, switch, [a for a in joined if a.state is AttachmentState.WANTED])
+    _store_observed(tx, switch, observed, verified or {})
+    refresh_status(tx, {a.network_port for a in [*gone, *turned]})
     _wake_nodes(tx, {a.host for a in [*gone, *turned]})
 
 
@@ -149,12 +162,20 @@ def _wake_nodes(tx: Tx, hosts: Collection[str]) -> None:
         tx.hint("node", host)
 
 
-def _store_observed(tx: Tx, switch: SwitchId, observed: Mapping[str, PortConfig]) -> None:
-    shown = {row.name: row.observed for row in tx.execute(_SHOWN, {"switch": switch})}
-    news = [
-        {"its_switch": switch, "its_name": name, "config": config, "now": tx.now}
-        for name, config in ((name, config_to_json(config)) for name, config in observed.items())
-        if name in shown and shown[name] != config
-    ]
+def _store_observed(
+    tx: Tx, switch: SwitchId, observed: Mapping[str, PortConfig], verified: Mapping[str, PortConfig | None]
+) -> None:
+    news = []
+    for row in tx.execute(_SHOWN, {"switch": switch}):
+        if row.name not in observed:
+            continue
+        shown, expected = config_to_json(observed[row.name]), row.verified
+        if row.name in verified:
+            config = verified[row.name]
+            expected = None if config is None else config_to_json(config)
+        if (shown, expected) != (row.observed, row.verified):
+            news.append(
+                {"its_switch": switch, "its_name": row.name, "config": shown, "expected": expected, "now": tx.now}
+            )
     if news:
         tx.execute(_OBSERVED, news)
