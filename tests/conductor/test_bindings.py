@@ -168,6 +168,26 @@ async def test_lag_ids_are_equal_on_both_switches_and_come_back(rack: Store) -> 
     await rack.write(work)
 
 
+@pytest.mark.parametrize("mode", ["802.3ad", "balance-xor"])
+async def test_a_bond_that_is_bound_anew_while_it_waits_keeps_a_lag_id_of_its_own(rack: Store, mode: str) -> None:
+    again = GroupParameters("g1", "bond", mode)
+
+    def work(tx: Tx) -> None:
+        bindings.bind(tx, wish("h1", "clean", BOTH[:1]))
+        obey(tx)
+        bindings.unbind(tx, "h1-clean")
+        bindings.bind(tx, wish("h1", "red", BOTH, BOND))
+        assert {a.state for a in of_network_port(tx, "h1-red")} == {AttachmentState.HELD}
+        bindings.bind(tx, wish("h1", "red", [("leaf-1", "p2"), ("leaf-2", "p2")], again))
+        bindings.bind(tx, wish("h2", "blue", [("leaf-1", "p3"), ("leaf-2", "p3")], BOND))
+        one, two = [{a.lag.number for a in of_network_port(tx, port) if a.lag} for port in ("h1-red", "h2-blue")]
+        assert one.isdisjoint(two), "two servers in one LAG"
+        claims = {(row.number, row.network_port_id) for row in tx.all(sa.select(lag_claims))}
+        assert claims == {(one.pop(), "h1-red"), (two.pop(), "h2-blue")}
+
+    await rack.write(work)
+
+
 @pytest.mark.parametrize(
     ("links", "field"),
     [

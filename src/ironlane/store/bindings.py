@@ -100,7 +100,6 @@ def bind(tx: Tx, wish: Wish, *, where: str = "binding:profile") -> None:
         return
     _refuse_taken(near, wish, places, where)
     gone = [a for a in present if a not in same]
-    leave(tx, gone)
     stays = [a for a in near if a not in gone]
     stays += [replace(a, state=LEAVING, applied=False) for a in gone if a.state is not HELD]
     kept = {(a.switch, a.port) for a in same}
@@ -108,6 +107,7 @@ def bind(tx: Tx, wish: Wish, *, where: str = "binding:profile") -> None:
     admitted = {a.id for a in admit([*stays, *added])}
     added = _all_or_none([replace(a, state=WANTED) if a.id in admitted else a for a in added], places)
     tx.execute(_ADD, [_row(a) for a in added])
+    leave(tx, gone)  # only now: the LAG id that the new ones use must not look free in between
     touch(tx, {a.switch for a in added if a.state is WANTED})
     status, reason = status_of([*same, *added], [*stays, *added], {p.switch: p.fault for p in places})
     set_status(tx, {wish.network_port: (status, reason)})
