@@ -91,6 +91,7 @@ class Bench:
     port: int
     history: History
     phases: Phases
+    database: str
     vlans: dict[int, str] = field(default_factory=dict)
     """Tenant VLAN to tenant."""
     kills: int = 0
@@ -102,7 +103,8 @@ class Bench:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, folder: Path, zygote: Zygote) -> AsyncIterator[Self]:
+    async def running(cls, folder: Path, zygote: Zygote, database: str = "") -> AsyncIterator[Self]:
+        """`database` is its URL; without, a file of SQLite in the folder."""
         port = free_port()
         vlans: dict[int, str] = {}
         async with AsyncExitStack() as stack:
@@ -111,7 +113,7 @@ class Bench:
             client = await stack.enter_async_context(Client(front.backend))
             history = History(rack, lambda vlan: VLAN_NAMES.get(vlan) or vlans.get(vlan) or f"VLAN {vlan}")
             phases = Phases(client, list(rack.servers), lambda _states: None)
-            bench = cls(folder, zygote, rack, front, client, port, history, phases, vlans)
+            bench = cls(folder, zygote, rack, front, client, port, history, phases, database, vlans)
             keeping = asyncio.create_task(bench._keep_running())
             try:
                 await bench.until_up()
@@ -147,11 +149,12 @@ class Bench:
             await self.up.wait()
 
     async def _keep_running(self) -> None:
-        argv = ["serve", "--port", str(self.port), "--database", f"sqlite:///{self.folder}/bench.sqlite"]
+        database = self.database or f"sqlite:///{self.folder}/bench.sqlite"
+        argv = ["serve", "--port", str(self.port), "--database", database]
         argv += ["--hostname", "bench", "--log-level", "info"]
         env = {**SECRETS, **boot_server(self.rack.description).environment}
         while True:
-            self.process = await self.zygote.start(argv, env, self.log)
+            self.process = self.zygote.start(argv, env, self.log)
             await until(self._healthy, f"the service to start; its log: {self.log}", START)
             for work in self.after_start:
                 await work()
@@ -226,6 +229,24 @@ class Bench:
         found: list[dict[str, Any]] = (await self.client.get("/fabric/v1/plans", {"limit": "1000"}))["plans"]
         assert len(found) < 1000, "more plans than one answer shows"
         return found[::-1]
+
+
+async def leaks(client: Client, log: Path, secrets: Iterable[str]) -> list[str]:
+    """Where the log, or an answer of the APIs, tells one of the secrets."""
+    collections = ["/healthz", "/fabric/v1/switches", "/fabric/v1/attachments", "/fabric/v1/plans?limit=1000"]
+    collections += [f"{NETWORKING}/{noun}" for noun in ("networks", "subnets", "ports")]
+    collections += [f"/baremetal/v1/{noun}/detail" for noun in ("nodes", "ports", "portgroups")]
+    collections += ["/baremetal/v1/conductors", "/baremetal/v1/drivers"]
+    nodes = (await client.get(NODES))["nodes"]
+    switches = (await client.get("/fabric/v1/switches"))["switches"]
+    collections += [f"{NODES}/{node['uuid']}" for node in nodes]
+    collections += [f"/fabric/v1/switches/{switch['name']}/ports" for switch in switches]
+    told = {path: repr(await client.get(path)) for path in collections} | {"the log": _text(log)}
+    return [f"{where} tells {secret}" for where, text in told.items() for secret in secrets if secret in text]
+
+
+def _text(log: Path) -> str:
+    return log.read_text()
 
 
 @asynccontextmanager

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 
-import pytest_asyncio
+import pytest
 
 from tests.service.process import Zygote
 
 
-@pytest_asyncio.fixture
-async def zygote() -> AsyncIterator[Zygote]:
-    async with Zygote.running() as zygote:
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    with Zygote.running() as zygote:
         yield zygote

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -23,6 +24,8 @@ class Front:
         self.url = ""
         self.answered: Hook = lambda _what: False
         self.delivered: Hook = lambda _what: False
+        self.tokens: set[str] = set()
+        """The agent tokens that the service has told."""
 
     @classmethod
     @asynccontextmanager
@@ -54,6 +57,8 @@ class Front:
         except aiohttp.ClientError:
             return _lost(request)
         what = _what(request, body) if answer.status < 300 else ""
+        if what == "lookup":
+            self.tokens.add(json.loads(content)["config"]["agent_token"])
         if what and self.answered(what):
             return _lost(request)
         response = web.Response(body=content or None, status=answer.status, content_type=answer.content_type)

@@ -8,9 +8,10 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,34 +53,33 @@ class Running:
 class Zygote:
     """See `tests.service.zygote`."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
     @classmethod
-    @asynccontextmanager
-    async def running(cls) -> AsyncIterator[Zygote]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.service.zygote"),
+    @contextmanager
+    def running(cls) -> Iterator[Zygote]:
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.service.zygote"],
             cwd=Path(__file__).parents[2],
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            async with asyncio.timeout(START):
-                assert await process.stdout.readline() == b"ready\n"
-            yield cls(process)
-        finally:
-            process.stdin.close()
-            await process.wait()
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as process:
+            zygote = cls(process)
+            assert zygote._answer() == b"ready\n"
+            yield zygote
 
-    async def start(self, argv: Sequence[str], env: Mapping[str, str], log: Path) -> Running:
+    def start(self, argv: Sequence[str], env: Mapping[str, str], log: Path) -> Running:
+        """A new `ironlane` with these arguments."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         order = {"argv": list(argv), "env": dict(env), "log": str(log)}
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        return Running(int(await self._process.stdout.readline()))
+        self._process.stdin.flush()
+        return Running(int(self._answer()))
+
+    def _answer(self) -> bytes:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 A program of its own. Each line on its standard input is `{"argv": […], "env": {…}, "log": FILE}`; the answer is the
 new process's id. What runs in the child is the `ironlane` command as its user runs it; only the imports (three seconds
-on a slow machine) are done already. The children end with it.
+on a slow machine) are done already. The last line of its log is its exit status. The children end with the zygote.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def child(order: dict[str, object]) -> None:
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else 1
     finally:
+        os.write(log, f"exit status {status}\n".encode())
         os._exit(status)
 
 
