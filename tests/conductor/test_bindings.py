@@ -168,6 +168,22 @@ async def test_lag_ids_are_equal_on_both_switches_and_come_back(rack: Store) -> 
     await rack.write(work)
 
 
+async def test_a_port_that_is_bound_anew_with_fewer_links_lets_go_of_the_others(rack: Store) -> None:
+    def work(tx: Tx) -> None:
+        bindings.bind(tx, wish("h1", "red", BOTH))
+        obey(tx)
+        bindings.bind(tx, wish("h1", "red", BOTH[:1]))
+        assert {(a.switch, a.state) for a in of_network_port(tx, "h1-red")} == {
+            ("leaf-1", AttachmentState.WANTED),
+            ("leaf-2", AttachmentState.LEAVING),
+        }
+        assert status(tx, "h1-red") == ("ACTIVE", "")
+        obey(tx)
+        assert [a.switch for a in of_network_port(tx, "h1-red")] == ["leaf-1"]
+
+    await rack.write(work)
+
+
 @pytest.mark.parametrize("mode", ["802.3ad", "balance-xor"])
 async def test_a_bond_that_is_bound_anew_while_it_waits_keeps_a_lag_id_of_its_own(rack: Store, mode: str) -> None:
     again = GroupParameters("g1", "bond", mode)

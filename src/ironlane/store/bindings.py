@@ -106,7 +106,8 @@ def bind(tx: Tx, wish: Wish, *, where: str = "binding:profile") -> None:
     added = [_attachment(tx, wish, p, lag) for p in places if (p.switch, p.port) not in kept]
     admitted = {a.id for a in admit([*stays, *added])}
     added = _all_or_none([replace(a, state=WANTED) if a.id in admitted else a for a in added], places)
-    tx.execute(_ADD, [_row(a) for a in added])
+    if added:
+        tx.execute(_ADD, [_row(a) for a in added])
     leave(tx, gone)  # only now: the LAG id that the new ones use must not look free in between
     touch(tx, {a.switch for a in added if a.state is WANTED})
     status, reason = status_of([*same, *added], [*stays, *added], {p.switch: p.fault for p in places})
