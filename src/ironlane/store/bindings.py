@@ -44,6 +44,9 @@ _LEAVE = (
     .where(attachments.c.id.in_(sa.bindparam("ids", expanding=True)))
     .values(state=LEAVING.value, applied=sa.false())
 )
+_FREE = (
+    sa.update(attachments).where(attachments.c.id.in_(sa.bindparam("ids", expanding=True))).values(state=WANTED.value)
+)
 _DROP = sa.delete(attachments).where(attachments.c.id.in_(sa.bindparam("ids", expanding=True)))
 _TOUCH = (
     sa.update(switches)
@@ -105,12 +108,12 @@ def bind(tx: Tx, wish: Wish, *, where: str = "binding:profile") -> None:
     kept = {(a.switch, a.port) for a in same}
     added = [_attachment(tx, wish, p, lag) for p in places if (p.switch, p.port) not in kept]
     admitted = {a.id for a in admit([*stays, *added])}
+    freed = [replace(a, state=WANTED) for a in same if a.id in admitted]  # what it was held for was dropped with `gone`
     added = _all_or_none([replace(a, state=WANTED) if a.id in admitted else a for a in added], places)
-    if added:
-        tx.execute(_ADD, [_row(a) for a in added])
+    join(tx, added, freed)
     leave(tx, gone)  # only now: the LAG id that the new ones use must not look free in between
-    touch(tx, {a.switch for a in added if a.state is WANTED})
-    status, reason = status_of([*same, *added], [*stays, *added], {p.switch: p.fault for p in places})
+    live = [*freed, *(a for a in same if a.id not in admitted), *added]
+    status, reason = status_of(live, [*stays, *added], {p.switch: p.fault for p in places})
     set_status(tx, {wish.network_port: (status, reason)})
 
 
@@ -123,6 +126,15 @@ def unbind(tx: Tx, network_port: str) -> None:
     if present:
         leave(tx, present)
         set_status(tx, {network_port: status_of([], [], {})})
+
+
+def join(tx: Tx, added: Sequence[Attachment], freed: Sequence[Attachment] = ()) -> None:
+    """Put new attachments on record, and held ones that are `freed`; both are in the state that they are to have."""
+    if added:
+        tx.execute(_ADD, [_row(a) for a in added])
+    if freed:
+        tx.execute(_FREE, {"ids": [a.id for a in freed]})
+    touch(tx, {a.switch for a in [*added, *freed] if a.state is WANTED})
 
 
 def leave(tx: Tx, leaving: Sequence[Attachment]) -> None:
@@ -138,7 +150,7 @@ def leave(tx: Tx, leaving: Sequence[Attachment]) -> None:
 def drop(tx: Tx, gone: Collection[Attachment]) -> None:
     """Delete attachments that are on no switch, and free the LAG ids that nothing on record uses any more."""
     tx.execute(_DROP, {"ids": [a.id for a in gone]})
-    owners = {a.network_port for a in gone if a.lag is not None}
+    owners = {a.network_port for a in gone if a.lag is not None and not a.tagged}  # a LAG is the parent port's
     if not owners:
         return
     claims = tx.execute(_CLAIMS_OF, {"ids": sorted(owners)}).all()
@@ -263,7 +275,8 @@ def _lag(tx: Tx, wish: Wish, on: set[SwitchId], present: Sequence[Attachment], w
 def _refuse_taken(near: Sequence[Attachment], wish: Wish, places: Sequence[_Place], where: str) -> None:
     mine = {(p.switch, p.port) for p in places}
     for other in near:
-        if other.state is LEAVING or other.network_port == wish.network_port:
+        # A tagged one is a trunk's sub-port, and never there without the trunk's parent port.
+        if other.state is LEAVING or other.tagged or other.network_port == wish.network_port:
             continue
         if (other.switch, other.port) in mine:
             raise Conflict(

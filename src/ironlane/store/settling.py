@@ -123,7 +123,9 @@ def _lingers(observed: Mapping[str, PortConfig], leaving: Attachment) -> bool:
     config = observed.get(leaving.port)
     if config is None or not config.enabled:
         return False
-    return leaving.vlan in config.vlans or (leaving.lag is not None and config.lag == leaving.lag)
+    # A sub-port leaves a LAG that stays its trunk's parent port's.
+    bundled = leaving.lag is not None and config.lag == leaving.lag and not leaving.tagged
+    return leaving.vlan in config.vlans or bundled
 
 
 def _admit_around(tx: Tx, gone: Collection[Attachment]) -> None:
