@@ -44,6 +44,7 @@ from ironlane.switches.base import Access, Capabilities
 PORTS = [f"p{number}" for number in range(1, 7)]
 MACS = {"leaf-1": "02:00:00:00:00:01", "leaf-2": "02:00:00:00:00:02"}
 CLEANING, PROVISIONING = 10, 11
+TTL = timedelta(seconds=30)
 
 
 @dataclass
@@ -118,10 +119,10 @@ class Site:
         await self.store.write(work)
 
     @asynccontextmanager
-    async def conductor(self, hostname: str = "c1"):  # type: ignore[no-untyped-def]
+    async def conductor(self, hostname: str = "c1", ttl: timedelta = TTL):  # type: ignore[no-untyped-def]
         """The two loops, running."""
         me = Membership(hostname, [{"name": "fake-hardware", "required": [], "properties": {}}])
-        members = Members(self.store, me)
+        members = Members(self.store, me, ttl=ttl)
         await members.start()
         fabric = FabricLoop(
             self.store,

@@ -248,6 +248,16 @@ async def test_two_conductors_share_the_nodes_and_one_takes_over_when_the_other_
     site.assert_walls_stood()
 
 
+async def test_a_conductor_that_joins_is_given_its_share_of_nodes_that_another_had(any_site: Site) -> None:
+    site, ttl = any_site, timedelta(seconds=1.5)
+    made = [await site.node(number) for number in range(1, 7)]
+    async with site.conductor("c1", ttl):
+        await asyncio.gather(*(site.to_available(node) for node in made))
+        async with site.conductor("c2", ttl):
+            await asyncio.sleep(ttl.total_seconds() / 2)  # c1 has sent a heartbeat, and seen c2
+            await asyncio.gather(*(site.to_active(node) for node in made))
+
+
 async def test_a_tenants_network_of_the_same_name_stands_in_nobodys_way(site: Site) -> None:
     await site.tenant_port("cleaning")
     async with site.conductor():

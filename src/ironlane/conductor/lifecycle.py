@@ -91,9 +91,11 @@ class LifecycleLoop:
         except NotFound:  # deleted, or a host that is no node of ours
             return None
         owner = self._ring().node_owner(node.id, node.conductor_group, node.driver)
-        if owner != lease.hostname or not leases.claim(tx, nodes, node.id, lease, self._ttl):
+        if owner != lease.hostname:
+            if node.conductor == lease.hostname:
+                leases.release(tx, nodes, node.id, lease)
             return None
-        return node
+        return node if leases.claim(tx, nodes, node.id, lease, self._ttl) else None
 
     async def _out_of_band(self, work: Work) -> Result | None:
         """Power and boot device that a client asked for; None when nothing is. While the loop itself works on the

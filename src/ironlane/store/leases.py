@@ -111,6 +111,12 @@ def claim(tx: Tx, table: sa.Table, ident: str, lease: Lease, ttl: timedelta) -> 
     return True
 
 
+def release(tx: Tx, table: sa.Table, ident: str, lease: Lease) -> None:
+    """Give up a row of `nodes` or `switches` that the ring gives to another: nobody may claim it while it is ours."""
+    ours = (table.c.conductor == lease.hostname) & (table.c.conductor_epoch == lease.epoch)
+    tx.execute(sa.update(table).where(table.c.id == ident, ours).values(conductor=None, conductor_epoch=None))
+
+
 def holds(tx: Tx, table: sa.Table, ident: str, lease: Lease) -> bool:
     """Whether the conductor still owns the row, in this life of it."""
     row = tx.one(
