@@ -22,6 +22,8 @@ class SwitchKind(StrEnum):
     """Open vSwitch through OVSDB (RFC 7047)."""
     OPENCONFIG = "openconfig"
     """Any switch with OpenConfig models over NETCONF (RFC 6241)."""
+    OPENFLOW = "openflow"
+    """A switch programmed with flows, over OpenFlow 1.4."""
 
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

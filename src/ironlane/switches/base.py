@@ -22,6 +22,8 @@ class Capabilities:
     static_lag: bool = True
     lag_numbers: range = range(1, 1001)
     """LAG ids that Ironlane may use on the switch."""
+    descriptions: bool = True
+    """A port's description is stored. Where it is not, it is left out of what is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
