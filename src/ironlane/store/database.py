@@ -83,6 +83,14 @@ class Tx:
 Transaction = Callable[[Tx], T]
 
 
+class _Rehearsed(Exception):
+    """Ends a rehearsal, so that the backend takes everything back."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.result = result
+
+
 class Backend(Protocol):
     """Runs transactions on one kind of database."""
 
@@ -118,6 +126,25 @@ class Store:
         for hint in hints:
             self.publish(hint)
         return result
+
+    async def rehearse(self, transaction: Transaction[T]) -> T:
+        """Run a transaction as `write` does, return its result, and take back all that it wrote; no hint goes out.
+
+        So what a change would lead to is found out by making it, and not by a second reading of the rules.
+
+        Raises:
+            Rejected: as the transaction raised it.
+            Temporary: the database does not answer, or is too contended.
+        """
+
+        def rehearsal(tx: Tx) -> T:
+            raise _Rehearsed(transaction(tx))
+
+        try:
+            return await self.write(rehearsal)
+        except _Rehearsed as rehearsed:
+            result: T = rehearsed.result
+            return result
 
     async def read(self, query: Transaction[T]) -> T:
         """Run a function that only reads, on a consistent snapshot."""

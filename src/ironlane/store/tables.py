@@ -319,6 +319,21 @@ plans = sa.Table(
     sa.Column("finished_at", UtcDateTime),
 )
 
+previews = sa.Table(
+    # What would be sent, asked of the conductor that talks to the switch. `wishes` are the attachments of one
+    # generation after the other. Rows are deleted after an hour.
+    "previews",
+    metadata,
+    _uuid("id", primary_key=True),
+    _text("switch_id", 64, index=True),
+    _json("wishes", list),
+    _text("state", 16, default="asked"),
+    sa.Column("result", sa.JSON(none_as_null=True)),
+    sa.Column("reason", sa.Text, nullable=False, default=""),
+    sa.Column("created_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("finished_at", UtcDateTime),
+)
+
 # --- Conductors ------------------------------------------------------------------------------------------------
 
 conductors = sa.Table(

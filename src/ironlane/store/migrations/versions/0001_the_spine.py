@@ -172,6 +172,20 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_plans_switch_id"), "plans", ["switch_id"], unique=False)
     op.create_table(
+        "previews",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("switch_id", sa.String(length=64), nullable=False),
+        sa.Column("wishes", sa.JSON(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("result", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=False),
+        sa.Column("finished_at", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_previews")),
+    )
+    op.create_index(op.f("ix_previews_created_at"), "previews", ["created_at"], unique=False)
+    op.create_index(op.f("ix_previews_switch_id"), "previews", ["switch_id"], unique=False)
+    op.create_table(
         "segments",
         sa.Column("physical_network", sa.String(length=64), nullable=False),
         sa.Column("vlan", sa.Integer(), autoincrement=False, nullable=False),
