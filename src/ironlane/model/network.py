@@ -182,8 +182,57 @@ class NetworkPort:
     created_at: datetime
     updated_at: datetime
     fixed_ips: tuple[FixedIp, ...] = ()
+    trunk_id: str | None = None
+    """The trunk whose parent port or sub-port it is."""
 
     @property
     def bound(self) -> bool:
         """Whether the port is bound to a host, so that its MAC address is fixed."""
         return self.vif_type is VifType.OTHER
+
+
+class TrunkStatus(StrEnum):
+    """`status` of a trunk: how much of what its ports ask for was read back."""
+
+    DOWN = "DOWN"
+    """The parent port asks for no switch port."""
+    BUILD = "BUILD"
+    """Some of it is not on its switch ports yet."""
+    ACTIVE = "ACTIVE"
+    """All of it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubPort:
+    """A network port that shares its trunk's switch ports, with an 802.1Q tag: always its network's VLAN (ADR 6)."""
+
+    port_id: str
+    segmentation_id: Vlan
+    segmentation_type: str = "vlan"
+    mac_address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkDetails:
+    """`trunk_details` of a network port that is a trunk's parent port."""
+
+    trunk_id: str
+    sub_ports: tuple[SubPort, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """Several networks on one place of a server: `port_id`'s untagged, those of `sub_ports` tagged."""
+
+    id: str
+    project_id: str
+    name: str
+    description: str
+    admin_state_up: bool
+    port_id: str
+    status: TrunkStatus
+    tags: tuple[str, ...]
+    revision_number: int
+    created_at: datetime
+    updated_at: datetime
+    sub_ports: tuple[SubPort, ...] = ()

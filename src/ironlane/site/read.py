@@ -11,6 +11,7 @@ from ironlane.model.errors import Invalid
 from ironlane.model.fabric import VLAN_MAX, VLAN_MIN
 from ironlane.model.inventory import NAME, SwitchKind, is_secret_name, ranges_problem
 from ironlane.model.link import lacp_rate, lag_mode, normal_mac, normal_switch_id
+from ironlane.model.secrets import is_secret
 from ironlane.site import types
 from ironlane.site.addresses import SUBNET_KEYS, read_cidr, read_gateway, read_subnet
 from ironlane.site.document import BrokenDocument, Problem, compose, scalar
@@ -273,7 +274,7 @@ def _bmc(fields: Fields) -> types.Bmc | None:
 def _driver_info(fields: Fields) -> dict[str, object]:
     found = fields.free("driver_info")
     for key in found:
-        if "password" in key.lower() or "secret" in key.lower():
+        if is_secret(key):
             fields.problem("driver_info", f"{key}: no secrets in this file; name one in bmc.password_secret")
     return found
 

@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from ironlane.api.baremetal import checks
 from ironlane.api.baremetal.call import Call, Json, accepted, ok
-from ironlane.api.baremetal.secrets import MASK, masked
 from ironlane.model.errors import Invalid
 from ironlane.model.node import Node
+from ironlane.model.secrets import MASK, masked
 from ironlane.store import nodes
 from ironlane.store.database import Tx
 

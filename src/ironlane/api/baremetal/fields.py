@@ -16,8 +16,8 @@ import jsonpointer
 from ironlane.api.baremetal.call import Call, Json
 from ironlane.api.baremetal.checks import Check
 from ironlane.api.baremetal.microversions import require
-from ironlane.api.baremetal.secrets import unmasked
 from ironlane.model.errors import Invalid
+from ironlane.model.secrets import unmasked
 
 _OPERATIONS = ("add", "remove", "replace")
 """As in Ironic; `copy` could make a small patch grow without bound, and could carry secrets elsewhere."""

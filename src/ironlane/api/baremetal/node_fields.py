@@ -7,8 +7,8 @@ from typing import Any
 
 from ironlane.api.baremetal import checks
 from ironlane.api.baremetal.fields import Field, Resource
-from ironlane.api.baremetal.secrets import masked
 from ironlane.model.node import Node
+from ironlane.model.secrets import masked
 
 INTERFACES: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "bios": (40, ("no-bios",)),

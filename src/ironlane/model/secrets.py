@@ -1,4 +1,4 @@
-"""What of a node nobody may read back: passwords and tokens are answered as `******`."""
+"""Which keys of a free-form object hold secrets: nobody may read those back; they are answered as `******`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WHOLE = frozenset({"configdrive"})
 
 def masked(values: Mapping[str, Any]) -> dict[str, Any]:
     """A copy in which secrets read `******`, at any depth."""
-    return {key: MASK if _is_secret(key) and value is not None else _inner(value) for key, value in values.items()}
+    return {key: MASK if is_secret(key) and value is not None else _inner(value) for key, value in values.items()}
 
 
 def unmasked(values: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def unmasked(values: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, 
     result: dict[str, Any] = {}
     for key, value in values.items():
         before = stored.get(key)
-        if value == MASK and key in stored and _is_secret(key):
+        if value == MASK and key in stored and is_secret(key):
             result[key] = before
         elif isinstance(value, Mapping):
             result[key] = unmasked(value, before if isinstance(before, Mapping) else {})
@@ -51,6 +51,7 @@ def _inner(value: Any) -> Any:
     return value
 
 
-def _is_secret(key: object) -> bool:
+def is_secret(key: object) -> bool:
+    """Whether a key sounds like a secret's. One too many hidden costs less than one shown."""
     name = str(key)
     return name in _WHOLE or (bool(_SECRET.search(name)) and not _NO_SECRET.search(name))
