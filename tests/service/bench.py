@@ -369,7 +369,7 @@ class Scribe:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await self.check()
+        await self.check()
 
     async def check(self) -> None:
         """Everything acknowledged by now is there."""
