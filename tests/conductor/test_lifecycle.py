@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from ironlane.model.errors import Invalid, Temporary
 from ironlane.model.fabric import Lag, PortConfig, Vlan
-from ironlane.power.base import PowerState
-from ironlane.store import networks, nodes, ports, vifs
+from ironlane.power.base import BootDevice, PowerState
+from ironlane.power.fake import FakePower
+from ironlane.store import leases, networks, nodes, ports, vifs
 from ironlane.store.attachments import of_host
-from ironlane.store.database import Store
+from ironlane.store.database import Store, Tx
+from ironlane.store.leases import Membership
 from ironlane.store.networks import NewNetwork
+from ironlane.store.tables import conductors
+from ironlane.store.tables import nodes as node_rows
 from tests.conductor.site import CLEANING, PROVISIONING, Site
 
 
@@ -256,6 +263,66 @@ async def test_a_conductor_that_joins_is_given_its_share_of_nodes_that_another_h
         async with site.conductor("c2", ttl):
             await asyncio.sleep(ttl.total_seconds() / 2)  # c1 has sent a heartbeat, and seen c2
             await asyncio.gather(*(site.to_active(node) for node in made))
+
+
+class SlowPower(FakePower):
+    """Machines whose BMC takes its time when it is next asked for `slow_for`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+        self.slow_for: PowerState | BootDevice | None = None
+
+    async def set_power(self, driver_info: Mapping[str, Any], state: PowerState) -> None:
+        await self._take_time(state)
+        await super().set_power(driver_info, state)
+
+    async def set_boot_device(
+        self, driver_info: Mapping[str, Any], device: BootDevice, *, persistent: bool = False
+    ) -> None:
+        await self._take_time(device)
+        await super().set_boot_device(driver_info, device, persistent=persistent)
+
+    async def _take_time(self, asked: PowerState | BootDevice) -> None:
+        if asked is self.slow_for:
+            self.slow_for = None
+            self.asked.set()
+            await self.go_on.wait()
+
+
+async def test_a_conductor_that_wakes_up_late_touches_nothing_of_the_node(site: Site) -> None:
+    site.power = power = SlowPower()
+    node = await site.node(1)
+
+    def taken_over(tx: Tx) -> None:
+        tx.execute(sa.update(conductors).values(heartbeat_at=tx.now - timedelta(minutes=5)))
+        lease = leases.join(tx, Membership("c2", [{"name": "fake-hardware"}]))
+        assert leases.claim(tx, node_rows, node.id, lease, timedelta(seconds=30))
+
+    async with site.conductor("c1"):
+        await site.to_available(node)
+        power.slow_for = PowerState.OFF
+        await site.ask(node, "active")
+        await power.asked.wait()  # on the way to the provisioning network
+        await site.store.write(taken_over)
+        power.go_on.set()
+        await asyncio.sleep(0.3)
+        assert await site.store.read(lambda tx: of_host(tx, node.id)) == []
+
+
+async def test_an_abort_while_the_server_is_booted_leaves_it_off(site: Site) -> None:
+    site.power = power = SlowPower()
+    async with site.conductor():
+        node = await site.node(1)
+        await site.to_available(node)
+        power.slow_for = BootDevice.PXE
+        await site.ask(node, "active")
+        await power.asked.wait()
+        await site.ask(node, "abort")
+        power.go_on.set()
+        await site.until(lambda tx: not of_host(tx, node.id), "off the provisioning network")
+        await asyncio.sleep(0.1)
+        assert await power.get_power({"node_uuid": node.id}) is PowerState.OFF
 
 
 async def test_a_tenants_network_of_the_same_name_stands_in_nobodys_way(site: Site) -> None:

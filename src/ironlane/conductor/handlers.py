@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from ironlane.boot.dhcp_options import BootSettings, pxe_options
 from ironlane.model.errors import IronlaneError, Permanent
@@ -19,11 +19,12 @@ from ironlane.model.states import ProvisionState
 from ironlane.power.base import BootDevice, PowerDriver, PowerState
 from ironlane.store import provisioning, vifs
 from ironlane.store.attachments import of_host
-from ironlane.store.database import Store, Tx
+from ironlane.store.database import Store, Transaction, Tx
 from ironlane.store.nodes import NEW_BOOT, forget_ramdisk
 from ironlane.store.provisioning import Phase
 
 S = ProvisionState
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,17 @@ class LifecycleSettings:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """All that a handler may use: the node as it was read, its power driver, the rows."""
+    """All that a handler may use: the node as it was read, its power driver, the rows.
+
+    `guard` raises Temporary once the node is another conductor's, or a client has asked for something else: a handler
+    may be far behind, when a BMC takes its time, and must not do then what nobody wants any more.
+    """
 
     node: Node
     power: PowerDriver
     store: Store
     settings: LifecycleSettings
+    guard: Transaction[None]
 
     @property
     def now(self) -> datetime:
@@ -93,14 +99,27 @@ class Work:
         """What the power driver is given: the operator's `driver_info`, and which node it is."""
         return {**self.node.driver_info, "node_uuid": self.node.id}
 
+    async def write(self, change: Transaction[T]) -> T:
+        """Change rows, if the node is still to be worked on as it was read."""
+
+        def guarded(tx: Tx) -> T:
+            self.guard(tx)
+            return change(tx)
+
+        return await self.store.write(guarded)
+
     async def power_off(self) -> None:
-        await self.power.set_power(self.driver_info, PowerState.OFF)
+        await self._set_power(PowerState.OFF)
 
     async def boot(self, device: BootDevice, *, persistent: bool) -> None:
         """Off, then on from the device: whatever ran before is not what runs after."""
         await self.power_off()
         await self.power.set_boot_device(self.driver_info, device, persistent=persistent)
-        await self.power.set_power(self.driver_info, PowerState.ON)
+        await self._set_power(PowerState.ON)
+
+    async def _set_power(self, state: PowerState) -> None:
+        await self.store.read(self.guard)
+        await self.power.set_power(self.driver_info, state)
 
     def network(self, phase: Phase) -> str:
         """Name or UUID of the network of a phase: the node's own, else the conductor's."""
@@ -136,7 +155,7 @@ async def deploy(work: Work) -> Result:
     if work.node.step == "leave":
         return await _leave_provider(work, Done(step="tenant", changes=OFF))
     if work.node.step == "tenant":
-        return await work.store.write(lambda tx: _join_tenant(tx, work.node, Done(step="start")))
+        return await work.write(lambda tx: _join_tenant(tx, work.node, Done(step="start")))
     if work.node.step == "start":
         await work.boot(BootDevice.DISK, persistent=True)
         changes = {**ON, "boot_device": BootDevice.DISK.value, "boot_device_persistent": True}
@@ -152,12 +171,12 @@ async def await_deployed(work: Work) -> Result:
 async def delete(work: Work) -> Result:
     """`deleting`: off, and off every network; then cleaned for the next tenant."""
     # The switches first: a server whose BMC does not answer must not stay on its tenant's networks for that.
-    await work.store.write(lambda tx: _unplug_all(tx, work.node))
+    await work.write(lambda tx: _unplug_all(tx, work.node))
     await work.power_off()
     left = await work.store.read(lambda tx: of_host(tx, work.node.id))
     if left:
         return Wait(f"{len(left)} switch ports to leave their networks, first {left[0].switch_port}")
-    await work.store.write(lambda tx: vifs.detach_all(tx, work.node))
+    await work.write(lambda tx: vifs.detach_all(tx, work.node))
     following = S.CLEANING if work.node.automated_clean else S.AVAILABLE
     return Done(following, changes={**OFF, "instance_uuid": None, "instance_info": {}})
 
@@ -167,12 +186,12 @@ async def adopt(work: Work) -> Result:
     work.power.validate(work.driver_info)
     state = await work.power.get_power(work.driver_info)
     done = Done(S.ACTIVE, changes={"power_state": state.value})
-    return await work.store.write(lambda tx: _join_tenant(tx, work.node, done))
+    return await work.write(lambda tx: _join_tenant(tx, work.node, done))
 
 
 async def tidy(work: Work) -> Result:
     """After a failure or an abort: nothing of the node stays on any network. It is left running, to be looked at."""
-    await work.store.write(lambda tx: _unplug_all(tx, work.node))
+    await work.write(lambda tx: _unplug_all(tx, work.node))
     return Done()
 
 
@@ -208,7 +227,7 @@ async def _join_provider(work: Work, phase: Phase, waiting: ProvisionState) -> R
             return Wait(f"provision port {port}: {reason}")
         return Done(waiting, changes={**OFF, **NEW_BOOT})
 
-    return await work.store.write(join)
+    return await work.write(join)
 
 
 async def _boot_and_wait(work: Work, following: ProvisionState) -> Result:
@@ -216,7 +235,7 @@ async def _boot_and_wait(work: Work, following: ProvisionState) -> Result:
     if node.step != "booted":
         # This may be the second time, after a crash: then a ramdisk may be running, and have its token.
         await work.power_off()
-        await work.store.write(lambda tx: forget_ramdisk(tx, node.id))
+        await work.write(lambda tx: forget_ramdisk(tx, node.id))
         await work.boot(BootDevice.PXE, persistent=False)
         return Done(step="booted", changes={**ON, "boot_device": BootDevice.PXE.value})
     if node.agent_report == "end":
@@ -235,7 +254,7 @@ async def _boot_and_wait(work: Work, following: ProvisionState) -> Result:
 
 async def _leave_provider(work: Work, done: Done) -> Result:
     await work.power_off()
-    await work.store.write(lambda tx: provisioning.unplug(tx, work.node))
+    await work.write(lambda tx: provisioning.unplug(tx, work.node))
     left = await work.store.read(lambda tx: provisioning.on_provider_networks(tx, work.node))
     if left:
         return Wait(f"{left[0].switch_port} to leave VLAN {left[0].vlan}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -77,7 +78,8 @@ class LifecycleLoop:
         if node is None:
             return None
         try:
-            work = Work(node, power_driver(self._power, node), self._store, self._settings)
+            guard = partial(_guard, node=node, lease=lease)
+            work = Work(node, power_driver(self._power, node), self._store, self._settings, guard)
             result = await self._out_of_band(work) or await self._handle(work)
         except Temporary as error:
             result = Retry(error)
@@ -123,12 +125,7 @@ class LifecycleLoop:
         return Done() if handler is None else await handler(work)
 
     def _record(self, tx: Tx, node: Node, result: Result, lease: Lease) -> timedelta | None:
-        if not leases.holds(tx, nodes, node.id, lease):
-            raise Temporary(f"node {node.label} belongs to another conductor now")
-        current = tx.one(sa.select(nodes.c.generation).where(nodes.c.id == node.id))
-        if current is None:
-            return None
-        if current.generation != node.generation:
+        if _generation(tx, node, lease) != node.generation:
             return AT_ONCE  # a client has asked for something else meanwhile; what came out is of no more use
         changes, delay = self._outcome(node, result)
         changes["due_at"] = None if delay is None else tx.now + delay
@@ -191,6 +188,17 @@ class LifecycleLoop:
             # As Ironic: a server that was not wiped is kept from everybody until an operator has looked at it.
             changes |= {"maintenance": True, "maintenance_reason": reason, "fault": "clean failure"}
         return changes, AT_ONCE
+
+
+def _generation(tx: Tx, node: Node, lease: Lease) -> int:
+    if not leases.holds(tx, nodes, node.id, lease):
+        raise Temporary(f"node {node.label} belongs to another conductor now")
+    return int(tx.execute(sa.select(nodes.c.generation).where(nodes.c.id == node.id)).scalar_one())
+
+
+def _guard(tx: Tx, node: Node, lease: Lease) -> None:
+    if _generation(tx, node, lease) != node.generation:
+        raise Temporary(f"node {node.label} is asked for something else now")
 
 
 def _waiting(node: Node, reason: str | None) -> dict[str, Any]:
