@@ -12,13 +12,15 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
+from ironlane.conductor.foresight import aim, foresee
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
-from ironlane.model.fabric import DriftPolicy, PortConfig, SwitchId
-from ironlane.model.plan import Plan, diff, drift, project
-from ironlane.store import reconcile, withholding
+from ironlane.model.fabric import PortConfig, SwitchId
+from ironlane.model.plan import Plan, diff, drift
+from ironlane.store import previews, reconcile, withholding
 from ironlane.store.database import Store
 from ironlane.store.leases import Lease
 from ironlane.store.reconcile import Outcome, SwitchView
@@ -82,16 +84,24 @@ class FabricLoop:
         if seen is None:
             await self._forget(switch)
             return None
-        outcome = Outcome()
+        outcome, later = Outcome(), self._later(seen)
         try:
             session = await self._session(seen)
             await self._look(seen, session, outcome)
+            await self._foresee(seen, session, outcome)
+            if later is not None:
+                if outcome.looked:
+                    session.observed_at = None  # what it showed is not on record: its own turn looks again
+                return later
             if withholding.due(seen.attachments, seen.id, self._store.now()):
                 due = seen
                 seen = await self._store.write(lambda tx: reconcile.retry_withheld(tx, due, lease))
             await self._bring(seen, session, lease, outcome)
         except IronlaneError as error:
-            return await self._failed(seen, error, lease, outcome)
+            if seen.questions:
+                ids = [question.id for question in seen.questions]
+                await self._store.write(partial(previews.fail, ids=ids, reason=error.message))
+            return later or await self._failed(seen, error, lease, outcome)
         now, reached = self._store.now(), seen
         audit_at = now + self._settings.audit * _jitter(switch)
         due_at = await self._store.write(lambda tx: reconcile.record(tx, reached, outcome, lease, audit_at))
@@ -103,6 +113,7 @@ class FabricLoop:
         fresh = session.observed_at is not None and now - session.observed_at < self._settings.audit * 0.8
         if fresh and not seen.audit_due and seen.ports.names <= session.observed.keys() | session.missing:
             outcome.observed, outcome.missing = session.observed, session.missing
+            outcome.drifted = drift(seen.verified, outcome.observed)  # on record, and still to be tolerated
             return
         outcome.observed = await self._read(seen, session)
         outcome.missing = session.missing
@@ -113,16 +124,31 @@ class FabricLoop:
                 "drift", switch=seen.id, port=port, before=seen.verified[port], after=config, policy=seen.policy
             )
 
+    def _later(self, seen: SwitchView) -> timedelta | None:
+        """How long the switch's own turn is still off, when somebody only asks; None: it is its turn now."""
+        now = self._store.now()
+        if not seen.questions or seen.id not in self._sessions or seen.due_at is None or seen.due_at <= now:
+            return None
+        return seen.due_at - now
+
+    async def _foresee(self, seen: SwitchView, session: _Session, outcome: Outcome) -> None:
+        """Answer those who ask what would be sent. Whatever is wrong with a question, the switch goes on."""
+        for question in seen.questions:
+            try:
+                found = foresee(seen, session.driver, outcome, question.wishes)
+            except IronlaneError as error:
+                await self._store.write(partial(previews.fail, ids=[question.id], reason=error.message))
+            except Exception as error:
+                log.exception("preview failed unexpectedly", switch=seen.id, preview=question.id)
+                await self._store.write(partial(previews.fail, ids=[question.id], reason=repr(error)))
+            else:
+                await self._store.write(partial(previews.answer, ident=question.id, generations=found))
+
     async def _bring(self, seen: SwitchView, session: _Session, lease: Lease, outcome: Outcome) -> None:
         """One commit for all that waits, saved first and read back after."""
-        observed = outcome.observed or {}
-        desired = {p: c for p, c in project(seen.attachments, seen.ports).items() if p not in outcome.missing}
-        if seen.policy is DriftPolicy.REPORT:
-            # What nobody asked to change since it was verified is left as somebody else made it.
-            outcome.tolerated = {p for p in outcome.drifted if desired.get(p) == seen.verified.get(p)}
-            desired = {p: c for p, c in desired.items() if p not in outcome.tolerated}
+        desired, outcome.tolerated = aim(seen, session.driver, outcome, seen.attachments)
         outcome.desired = desired
-        plan = diff(seen.id, desired, observed, seen.attachments)
+        plan = diff(seen.id, desired, outcome.observed or {}, seen.attachments)
         if plan:
             await self._carry_out(seen, session, lease, plan, outcome)
             _verify(seen, desired, outcome.observed or {})

@@ -59,7 +59,7 @@ def save(tx: Tx, switch: SwitchId, generation: int, plan: Plan, rendered: Sequen
             id=plan_id,
             switch_id=switch,
             generation=generation,
-            changes=[_change_to_json(change) for change in plan.changes],
+            changes=changes_to_json(plan),
             rendered=list(rendered),
             outcome=Outcome.SAVED.value,
             created_at=tx.now,
@@ -103,6 +103,19 @@ def latest(tx: Tx, switch: str | None = None, limit: int = 100) -> list[PlanReco
     return [_record(row) for row in tx.all(query)]
 
 
+def changes_to_json(plan: Plan) -> list[dict[str, Any]]:
+    """The changes of a plan as a JSON column or the fabric API shows them."""
+    return [
+        {
+            "port": change.port,
+            "before": config_to_json(change.before),
+            "after": config_to_json(change.after),
+            "network_ports": list(change.network_ports),
+        }
+        for change in plan.changes
+    ]
+
+
 def _record(row: sa.Row[Any]) -> PlanRecord:
     return PlanRecord(
         id=row.id,
@@ -115,15 +128,6 @@ def _record(row: sa.Row[Any]) -> PlanRecord:
         created_at=row.created_at,
         finished_at=row.finished_at,
     )
-
-
-def _change_to_json(change: Change) -> dict[str, Any]:
-    return {
-        "port": change.port,
-        "before": config_to_json(change.before),
-        "after": config_to_json(change.after),
-        "network_ports": list(change.network_ports),
-    }
 
 
 def _change_from_json(value: dict[str, Any]) -> Change:

@@ -92,12 +92,12 @@ def switches_asked(tx: Tx) -> list[str]:
 
 def answer(tx: Tx, ident: str, generations: Sequence[Mapping[str, Any] | None]) -> None:
     """The conductor knows what would be sent."""
-    _finish(tx, ident, state=State.DONE.value, result=list(generations))
+    _finish(tx, [ident], state=State.DONE.value, result=list(generations))
 
 
-def fail(tx: Tx, ident: str, reason: str) -> None:
-    """The conductor cannot tell what would be sent, and says why."""
-    _finish(tx, ident, state=State.FAILED.value, reason=reason)
+def fail(tx: Tx, ids: Collection[str], reason: str) -> None:
+    """The conductor cannot tell what would be sent, and says why. What is answered already stays so."""
+    _finish(tx, ids, state=State.FAILED.value, reason=reason)
 
 
 def read(tx: Tx, ids: Collection[str]) -> list[Answer]:
@@ -106,8 +106,8 @@ def read(tx: Tx, ids: Collection[str]) -> list[Answer]:
     return [Answer(r.id, SwitchId(r.switch_id), State(r.state), r.result or [], r.reason) for r in rows]
 
 
-def _finish(tx: Tx, ident: str, **values: Any) -> None:
-    open_ = (previews.c.id == ident) & (previews.c.state == State.ASKED.value)
+def _finish(tx: Tx, ids: Collection[str], **values: Any) -> None:
+    open_ = previews.c.id.in_(sorted(ids)) & (previews.c.state == State.ASKED.value)
     tx.execute(sa.update(previews).where(open_).values(finished_at=tx.now, **values))
 
 

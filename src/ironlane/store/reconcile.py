@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
 from ironlane.model.fabric import Attachment, DriftPolicy, ManagedPorts, PortConfig, SwitchId, Vlan
 from ironlane.model.plan import Plan
-from ironlane.store import drifts, leases, plans, settling, withholding
+from ironlane.store import drifts, leases, plans, previews, settling, withholding
 from ironlane.store.attachments import config_from_json, of_network_ports, of_switch
 from ironlane.store.database import Tx
 from ironlane.store.leases import Lease
@@ -31,6 +31,7 @@ class SwitchView:
     secret_ref: str
     options: Mapping[str, Any]
     generation: int
+    due_at: datetime | None
     attempts: int
     policy: DriftPolicy
     audit_due: bool
@@ -39,6 +40,8 @@ class SwitchView:
     verified: Mapping[str, PortConfig]
     """What each port was last read back to carry as it should; ports of which that is not known are left out."""
     attachments: Sequence[Attachment]
+    questions: Sequence[previews.Question] = ()
+    """Previews that somebody asks for."""
 
 
 @dataclass(slots=True)
@@ -77,6 +80,7 @@ def view(tx: Tx, switch: SwitchId, lease: Lease, ttl: timedelta) -> SwitchView |
         secret_ref=row.secret_ref,
         options=row.options,
         generation=row.generation,
+        due_at=row.due_at,
         attempts=row.attempts,
         policy=DriftPolicy(row.policy),
         audit_due=row.audit_due,
@@ -85,6 +89,7 @@ def view(tx: Tx, switch: SwitchId, lease: Lease, ttl: timedelta) -> SwitchView |
         ),
         verified={port.name: config_from_json(port.verified) for port in owned if port.verified is not None},
         attachments=of_switch(tx, switch),
+        questions=previews.asked(tx, switch),
     )
 
 
@@ -122,9 +127,10 @@ def record(tx: Tx, seen: SwitchView, outcome: Outcome, lease: Lease, audit_at: d
     settling.settle(tx, seen.id, seen.attachments, observed, verified)
     lost = [a for a in seen.attachments if a.port in outcome.missing]
     withholding.withhold(tx, seen.id, lost, _missing(seen, outcome.missing), audit_at, refusal=False)
-    current = tx.execute(sa.select(switches.c.generation).where(switches.c.id == seen.id)).scalar_one()
+    current = tx.execute(sa.select(switches.c.generation, switches.c.audit_due).where(switches.c.id == seen.id)).one()
+    audit_due = current.audit_due and not seen.audit_due  # asked for meanwhile
     retry_at = withholding.next_retry(of_switch(tx, seen.id), seen.id)
-    due_at = tx.now if current != seen.generation else min(audit_at, retry_at or audit_at)
+    due_at = tx.now if audit_due or current.generation != seen.generation else min(audit_at, retry_at or audit_at)
     reason = _attention(seen, outcome)
     tx.execute(
         sa.update(switches)
@@ -134,7 +140,7 @@ def record(tx: Tx, seen: SwitchView, outcome: Outcome, lease: Lease, audit_at: d
             state="attention" if reason else "ok",
             reason=reason,
             attempts=0,
-            audit_due=False,
+            audit_due=audit_due,
             observed_at=tx.now,
             due_at=due_at,
         )

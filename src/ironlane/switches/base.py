@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ironlane.model.fabric import PortConfig, SwitchId
 from ironlane.model.plan import Plan
@@ -77,4 +77,16 @@ class SwitchDriver(Protocol):
 
     async def close(self) -> None:
         """End the session. The driver may be used again afterwards."""
+        ...
+
+
+@runtime_checkable
+class Foresighted(Protocol):
+    """A driver that can also tell what it would send later. One that cannot has no such method."""
+
+    def render_after(self, plan: Plan, earlier: Sequence[Plan]) -> tuple[str, ...]:
+        """The exact text or messages for `plan` once the plans in `earlier` have been carried out, in that order.
+
+        Pure; as `render`, it goes by the last `observe`.
+        """
         ...

@@ -17,7 +17,7 @@ Options of `Access.options`: the fields of `names.Dialect`, and those of `ironla
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from ironlane.model.errors import Permanent, Temporary
 from ironlane.model.fabric import PortConfig
@@ -65,9 +65,16 @@ class OpenConfigDriver:
         A LAG is deleted when its last member leaves. Who else is in it is not in the plan; it is taken from the last
         `observe`, and without one (`apply` makes up for it) the ports of the plan are taken for all there are.
         """
+        return self.render_after(plan, ())
+
+    def render_after(self, plan: Plan, earlier: Sequence[Plan]) -> tuple[str, ...]:
+        """See `switches.base.Foresighted`."""
         if not plan:
             return ()
-        edit = write.edit_config(plan, self._members or {}, self._dialect)
+        members = self._members or {}
+        for done in earlier:
+            members = write.members_after(done, members, self._dialect)
+        edit = write.edit_config(plan, members, self._dialect)
         validate = [_VALIDATE] if self._dialect.validate else []
         commit = [_COMMIT]
         if self._dialect.confirmed_commit:
