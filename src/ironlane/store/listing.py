@@ -49,8 +49,8 @@ class Page(NamedTuple):
     more: bool
 
 
-def page(tx: Tx, table: sa.Table, listing: Listing, *where: sa.ColumnElement[bool]) -> Page:
-    """The rows of a table that a listing asks for.
+def page(tx: Tx, table: sa.FromClause, listing: Listing, *where: sa.ColumnElement[bool]) -> Page:
+    """The rows of a table (or of a query that shows one) that a listing asks for.
 
     Raises:
         Invalid: the marker is the id of no row.
@@ -68,7 +68,7 @@ def page(tx: Tx, table: sa.Table, listing: Listing, *where: sa.ColumnElement[boo
     return Page(rows[::-1] if listing.reverse else rows, more)
 
 
-def _conditions(table: sa.Table, listing: Listing) -> list[sa.ColumnElement[bool]]:
+def _conditions(table: sa.FromClause, listing: Listing) -> list[sa.ColumnElement[bool]]:
     found: list[sa.ColumnElement[bool]] = [table.c[name].in_(list(values)) for name, values in listing.equal.items()]
     if listing.changed_since is not None:
         found.append(sa.func.coalesce(table.c.updated_at, table.c.created_at) >= listing.changed_since)
@@ -79,24 +79,24 @@ def _conditions(table: sa.Table, listing: Listing) -> list[sa.ColumnElement[bool
     return found
 
 
-def _has_tag(table: sa.Table, tag: str) -> sa.ColumnElement[bool]:
+def _has_tag(table: sa.FromClause, tag: str) -> sa.ColumnElement[bool]:
     # The column is JSON text. A quote within a tag has a backslash before it, and no tag has a comma in it, so these
     # two can be nothing but a whole element of the list.
     text = sa.cast(table.c.tags, sa.Text)
     return sa.or_(*(text.contains(before + json.dumps(tag), autoescape=True) for before in ("[", ", ")))
 
 
-def _key(table: sa.Table, name: str) -> sa.ColumnElement[Any]:
+def _key(table: sa.FromClause, name: str) -> sa.ColumnElement[Any]:
     """A column to sort by, without nulls, which databases disagree about, and with numbers for booleans."""
     column = table.c[name]
     if isinstance(column.type, sa.Boolean):
         return sa.cast(column, sa.Integer)
-    if not column.nullable or isinstance(column.type, sa.types.TypeDecorator):
+    if not getattr(column, "nullable", False) or isinstance(column.type, sa.types.TypeDecorator):
         return column
     return sa.func.coalesce(column, 0 if isinstance(column.type, sa.Integer) else "")
 
 
-def _beyond(tx: Tx, table: sa.Table, order: Sequence[tuple[str, bool]], marker: str) -> sa.ColumnElement[bool]:
+def _beyond(tx: Tx, table: sa.FromClause, order: Sequence[tuple[str, bool]], marker: str) -> sa.ColumnElement[bool]:
     """The rows that come after the marker's row in an order."""
     last = tx.one(sa.select(*(_key(table, name) for name, _ in order)).where(table.c.id == marker))
     if last is None:

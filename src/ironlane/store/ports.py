@@ -17,7 +17,7 @@ from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.fabric import HostId, Side
 from ironlane.model.link import LocalLink, normal_mac, parse_group, parse_links
 from ironlane.model.network import FixedIp, IpAllocation, NetworkPort, Subnet, VifType, VnicType
-from ironlane.store import addresses
+from ironlane.store import addresses, subports
 from ironlane.store.bindings import Wish, bind, unbind
 from ironlane.store.database import Tx
 from ironlane.store.listing import Listing
@@ -127,6 +127,7 @@ def update(tx: Tx, port_id: str, changes: Mapping[str, Any]) -> NetworkPort:
     if unknown:
         raise Invalid(f"cannot be changed on a port: {', '.join(unknown)}", field=unknown[0])
     before = get(tx, port_id)
+    changes = subports.allowed_changes(tx, before, changes)
     values = _values(tx, before, changes)
     mac = values.get("mac_address", before.mac_address)
     row = {name: value for name, value in values.items() if value != _column(before, name)}
@@ -155,8 +156,9 @@ def delete(tx: Tx, port_id: str) -> None:
 
     Raises:
         NotFound: no such port.
+        Conflict: it is in a trunk.
     """
-    get(tx, port_id)
+    subports.refuse_deletion(tx, get(tx, port_id))
     unbind(tx, port_id)
     addresses.release(tx, port_id)
     tx.execute(sa.delete(ports).where(ports.c.id == port_id))
@@ -225,13 +227,17 @@ def _bind(tx: Tx, port: NetworkPort, network: sa.Row[Any]) -> None:
     """Make the attachments of a port what its row asks for.
 
     A port that is bound and up, on a network that is up, asks for the switch ports in its local link information;
-    every other port asks for none.
+    every other port asks for none. A trunk's sub-ports are where its parent port is.
     """
+    if subports.is_subport(tx, port):
+        subports.follow(tx, str(port.trunk_id))
+        return
     links, group = [], None
     if port.vnic_type is VnicType.BAREMETAL:
         links, group = _links(port, network), parse_group(port.profile, where=_PROFILE)
     if not (port.bound and port.admin_state_up and network.admin_state_up and links):
         unbind(tx, port.id)
+        _lead(tx, port)
         return
     wish = Wish(
         network_port=port.id,
@@ -244,6 +250,13 @@ def _bind(tx: Tx, port: NetworkPort, network: sa.Row[Any]) -> None:
         group=group,
     )
     bind(tx, wish, where=_PROFILE)
+    _lead(tx, port)
+
+
+def _lead(tx: Tx, port: NetworkPort) -> None:
+    """Have the sub-ports follow, if the port is a trunk's parent port."""
+    if port.trunk_id is not None:
+        subports.follow(tx, port.trunk_id)
 
 
 def _links(port: NetworkPort, network: sa.Row[Any]) -> list[LocalLink]:
@@ -372,4 +385,5 @@ def _port(row: sa.Row[Any], fixed_ips: tuple[FixedIp, ...]) -> NetworkPort:
         created_at=row.created_at,
         updated_at=row.updated_at or row.created_at,
         fixed_ips=fixed_ips,
+        trunk_id=row.trunk_id,
     )

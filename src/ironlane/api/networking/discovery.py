@@ -20,14 +20,16 @@ _EXTENSIONS = {
     "external-net": ("External network", "The attribute router:external, kept for clients; there are no routers."),
     "net-mtu": ("Network MTU", "The MTU of a network is shown."),
     "net-mtu-writable": ("Network MTU (writable)", "The MTU of a network can be set."),
+    "trunk": ("Trunk Extension", "Trunks: an untagged parent port and tagged sub-ports on the same switch ports."),
+    "trunk-details": ("Trunk port details", "The trunk_details of a trunk's parent port."),
     "port-security": ("Port Security", "port_security_enabled is kept for clients; switch ports are not filtered."),
     "port-mac-address-regenerate": ("MAC address regenerate", "A mac_address of null makes a new one."),
     "ip_allocation": ("IP allocation", "ip_allocation says when a port is given its addresses."),
-    "standard-attr-description": ("Descriptions", "The description of networks, subnets and ports."),
+    "standard-attr-description": ("Descriptions", "The description of networks, subnets, ports and trunks."),
     "standard-attr-timestamp": ("Timestamps", "created_at and updated_at, and changed_since for lists."),
     "standard-attr-revisions": ("Revisions", "revision_number counts the changes of an object."),
     "revision-if-match": ("If-Match on revisions", "If-Match: revision_number=N makes a change conditional."),
-    "standard-attr-tag": ("Tags", "Tags of networks, subnets and ports."),
+    "standard-attr-tag": ("Tags", "Tags of networks, subnets, ports and trunks."),
     "tag-ports-during-bulk-creation": ("Tags on creation", "Ports can be created with tags."),
     "project-id": ("project_id", "project_id beside tenant_id."),
     "sorting": ("Sorting", "sort_key and sort_dir in lists."),
@@ -47,7 +49,7 @@ async def versions(request: Request) -> JSONResponse:
 async def version(request: Request) -> JSONResponse:
     """The collections of version 2.0."""
     base = f"{_base(request)}/v2.0"
-    names = {"network": "networks", "subnet": "subnets", "port": "ports", "extension": "extensions"}
+    names = {"network": "networks", "subnet": "subnets", "port": "ports", "trunk": "trunks", "extension": "extensions"}
     resources = [
         {"name": name, "collection": plural, "links": [{"rel": "self", "href": f"{base}/{plural}"}]}
         for name, plural in names.items()

@@ -35,8 +35,8 @@ from ironlane.api.networking.requests import (
     row_id,
 )
 from ironlane.model.errors import Invalid
-from ironlane.model.network import NetworkPort
-from ironlane.store import ports
+from ironlane.model.network import NetworkPort, TrunkDetails
+from ironlane.store import ports, subports
 from ironlane.store.database import Tx
 from ironlane.store.ports import NewPort
 
@@ -133,6 +133,7 @@ class PortUpdate(_Changeable):
             "binding:vif_type",
             "binding:vif_details",
             "ip_allocation",
+            "trunk_details",
             "revision_number",
             "created_at",
             "updated_at",
@@ -172,24 +173,29 @@ async def create(body: PortsCreate, store: StoreDep, project: ProjectDep) -> JSO
 async def list_(request: Request, store: StoreDep) -> JSONResponse:
     asked = collected(request, ATTRIBUTES, special=("fixed_ips",))
     fixed_ips = _fixed_ips(asked.special.get("fixed_ips", ()))
-    found, more = await store.read(lambda tx: ports.page(tx, asked.listing, fixed_ips))
-    return listed(request, PLURAL, asked, [view(port) for port in found], more)
+
+    def find(tx: Tx) -> tuple[list[View], bool]:
+        found, more = ports.page(tx, asked.listing, fixed_ips)
+        return _views(tx, found), more
+
+    views, more = await store.read(find)
+    return listed(request, PLURAL, asked, views, more)
 
 
 async def show(request: Request, ident: str, store: StoreDep) -> JSONResponse:
     port_id, fields = row_id(NOUN, ident), fields_of(request)
-    port = await store.read(lambda tx: ports.get(tx, port_id))
-    return JSONResponse({NOUN: chosen(view(port), fields)})
+    found = await store.read(lambda tx: _views(tx, [ports.get(tx, port_id)]))
+    return JSONResponse({NOUN: chosen(found[0], fields)})
 
 
 async def update(ident: str, body: PortChange, store: StoreDep, revision: RevisionDep) -> JSONResponse:
     port_id = row_id(NOUN, ident)
 
-    def change(tx: Tx) -> NetworkPort:
+    def change(tx: Tx) -> list[View]:
         expect_revision(NOUN, ports.get(tx, port_id), revision)
-        return ports.update(tx, port_id, body.port.stored())
+        return _views(tx, [ports.update(tx, port_id, body.port.stored())])
 
-    return JSONResponse({NOUN: view(await store.write(change))})
+    return JSONResponse({NOUN: (await store.write(change))[0]})
 
 
 async def delete(ident: str, store: StoreDep, revision: RevisionDep) -> Response:
@@ -203,8 +209,8 @@ async def delete(ident: str, store: StoreDep, revision: RevisionDep) -> Response
     return no_content()
 
 
-def view(port: NetworkPort) -> View:
-    """A port as the API shows it."""
+def view(port: NetworkPort, trunk: TrunkDetails | None = None) -> View:
+    """A port as the API shows it; a trunk's parent port with its `trunk_details`."""
     return {
         "id": port.id,
         "name": port.name,
@@ -230,6 +236,28 @@ def view(port: NetworkPort) -> View:
         "created_at": moment(port.created_at),
         "updated_at": moment(port.updated_at),
         "revision_number": port.revision_number,
+        **({} if trunk is None else {"trunk_details": _trunk_details(trunk)}),
+    }
+
+
+def _views(tx: Tx, found: Sequence[NetworkPort]) -> list[View]:
+    trunks = subports.details(tx, found)
+    return [view(port, trunks.get(port.id)) for port in found]
+
+
+def _trunk_details(trunk: TrunkDetails) -> View:
+    """Source: Networking API v2.0 reference, "Trunk details extended attributes"."""
+    return {
+        "trunk_id": trunk.trunk_id,
+        "sub_ports": [
+            {
+                "port_id": item.port_id,
+                "segmentation_type": item.segmentation_type,
+                "segmentation_id": item.segmentation_id,
+                "mac_address": item.mac_address,
+            }
+            for item in trunk.sub_ports
+        ],
     }
 
 

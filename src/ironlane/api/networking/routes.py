@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
-from ironlane.api.networking import discovery, networks, ports, subnets, tags
+from ironlane.api.networking import discovery, networks, ports, subnets, tags, trunks
 
 
 class Route(NamedTuple):
@@ -40,6 +40,14 @@ ROUTES = (
     Route("GET", "/v2.0/ports/{ident}", ports.show),
     Route("PUT", "/v2.0/ports/{ident}", ports.update),
     Route("DELETE", "/v2.0/ports/{ident}", ports.delete, 204),
+    Route("GET", "/v2.0/trunks", trunks.list_),
+    Route("POST", "/v2.0/trunks", trunks.create, 201),
+    Route("GET", "/v2.0/trunks/{ident}", trunks.show),
+    Route("PUT", "/v2.0/trunks/{ident}", trunks.update),
+    Route("DELETE", "/v2.0/trunks/{ident}", trunks.delete, 204),
+    Route("GET", "/v2.0/trunks/{ident}/get_subports", trunks.get_subports),
+    Route("PUT", "/v2.0/trunks/{ident}/add_subports", trunks.add_subports),
+    Route("PUT", "/v2.0/trunks/{ident}/remove_subports", trunks.remove_subports),
     Route("GET", "/v2.0/{collection}/{ident}/tags", tags.list_),
     Route("PUT", "/v2.0/{collection}/{ident}/tags", tags.replace),
     Route("DELETE", "/v2.0/{collection}/{ident}/tags", tags.clear, 204),

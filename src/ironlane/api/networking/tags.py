@@ -1,4 +1,4 @@
-"""`/v2.0/{collection}/{id}/tags`: tags of networks, subnets and ports. Source: Networking API v2.0, "Tag extension".
+"""`/v2.0/{collection}/{id}/tags`: tags of networks, subnets, ports, trunks. Source: Networking API v2.0, "Tag extension".
 
 `PUT …/tags` replaces them all, `…/tags/{tag}` looks at one of them.
 """
@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from ironlane.api.networking.fields import Body, Tag, Tags
 from ironlane.api.networking.requests import StoreDep, no_content, row_id
 from ironlane.model.errors import NotFound
-from ironlane.store import networks, ports, subnets
+from ironlane.store import networks, ports, subnets, trunks
 from ironlane.store.database import Tx
 
 TagName = Annotated[Tag, Field()]
@@ -27,6 +27,7 @@ class Tagged(StrEnum):
     NETWORKS = "networks"
     SUBNETS = "subnets"
     PORTS = "ports"
+    TRUNKS = "trunks"
 
 
 class TagsBody(Body):
@@ -48,6 +49,7 @@ _NOUNS = {
     Tagged.NETWORKS: _Noun("network", networks.get, networks.update),
     Tagged.SUBNETS: _Noun("subnet", subnets.get, subnets.update),
     Tagged.PORTS: _Noun("port", ports.get, ports.update),
+    Tagged.TRUNKS: _Noun("trunk", trunks.get, trunks.update),
 }
 
 
