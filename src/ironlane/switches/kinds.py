@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ironlane.model.inventory import SwitchKind
 from ironlane.switches.base import Access, SwitchDriver
+from ironlane.switches.cli.driver import CliDriver
 from ironlane.switches.openconfig.driver import OpenConfigDriver
 from ironlane.switches.openflow import OpenFlowDriver
 from ironlane.switches.openvswitch import OpenVSwitchDriver
@@ -13,5 +14,6 @@ from ironlane.switches.openvswitch import OpenVSwitchDriver
 KINDS: Mapping[str, Callable[[Access], SwitchDriver]] = {
     SwitchKind.OPENVSWITCH: OpenVSwitchDriver,
     SwitchKind.OPENCONFIG: OpenConfigDriver,
+    SwitchKind.CLI: CliDriver,
     SwitchKind.OPENFLOW: OpenFlowDriver,
 }

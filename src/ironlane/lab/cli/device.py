@@ -1,0 +1,79 @@
+"""What all command lines have in common: a device that holds configuration, and shells on it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+
+from ironlane.lab.cli.state import Config, Interface, forwarding
+from ironlane.lab.forwarding import PortForwarding
+
+OnRunning = Callable[[Mapping[str, PortForwarding]], None]
+
+
+class Shell:
+    """One login: lines in, answers out. Synchronous."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.closed = False
+        self.asks_password = False
+        """The next line is a password, and is not echoed."""
+
+    @property
+    def prompt(self) -> str:
+        raise NotImplementedError
+
+    def execute(self, line: str) -> str:
+        """Carry out a line and answer it, without the prompt; lines end with a line feed."""
+        raise NotImplementedError
+
+    def hang_up(self) -> None:
+        """The session ended, however."""
+
+
+class Device:
+    """A switch of one platform: what runs, what survives a reboot, and who has locked what.
+
+    `on_running` gets the forwarding of all ports whenever what runs has changed. `commits` counts the times that staged
+    configuration was put into force, or, where every line counts, that a configuration mode with changes was left.
+    """
+
+    platform = ""
+    shell: type[Shell]
+    suspend_unequal = False
+
+    def __init__(self, hostname: str, ports: Sequence[str], on_running: OnRunning) -> None:
+        self.hostname = hostname
+        self.ports = tuple(ports)
+        self.commits = 0
+        self.lock_refused = False
+        """Somebody else is said to hold the configuration lock."""
+        self.locked_by: Shell | None = None
+        self.enable_password: str | None = None
+        """The password that `enable` asks for; None: the login is privileged at once."""
+        self._on_running = on_running
+        self.running = self.factory()
+        self.startup = copy.deepcopy(self.running)
+
+    def factory(self) -> Config:
+        """The configuration of a switch out of the box."""
+        return Config({name: Interface() for name in self.ports}, {1: "default"})
+
+    def lag_name(self, number: int) -> str:
+        raise NotImplementedError
+
+    def tell(self) -> None:
+        """Let the data plane know what runs."""
+        self._on_running(forwarding(self.running, self.ports, self.lag_name, suspend_unequal=self.suspend_unequal))
+
+    def save(self) -> None:
+        self.startup = copy.deepcopy(self.running)
+
+    def reboot(self) -> None:
+        """What was not saved is lost."""
+        self.running = copy.deepcopy(self.startup)
+        self.locked_by = None
+
+    def login(self) -> Shell:
+        return self.shell(self)

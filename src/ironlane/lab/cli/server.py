@@ -1,0 +1,220 @@
+"""An SSH server with a switch's command line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import asyncssh
+
+from ironlane.lab.cli.device import Device, OnRunning, Shell
+from ironlane.lab.cli.platforms import PLATFORMS
+
+_MAX_LINE = 8192
+
+
+@dataclass
+class Faults:
+    """What shall go wrong. Texts are looked for in the lines that come in; change them at any time."""
+
+    hang: set[str] = field(default_factory=set)
+    """A line with this is neither carried out nor answered."""
+    refuse: set[str] = field(default_factory=set)
+    """A line with this is refused as an unknown command."""
+    drop_before: set[str] = field(default_factory=set)
+    """The connection breaks before such a line is carried out, …"""
+    drop_after: set[str] = field(default_factory=set)
+    """… or when it has been, before the answer."""
+    drop_at: int | None = None
+    """The connection breaks before this many further lines are carried out (counted down; None: never)."""
+
+    @property
+    def lines_left(self) -> int | None:
+        """How many more lines are carried out before the connection breaks."""
+        return self.drop_at
+
+
+class CliSwitch:
+    """A virtual switch's command line on 127.0.0.1. It may be stopped and started again; what runs is kept, unless it
+    is to `reboot`: then what was not saved is lost.
+
+    `on_running(config)` gets the forwarding of all `ports` at the start and whenever the running configuration changes.
+    `delay` is the time that each line takes, in seconds; `commit_delay` is added to lines that commit or save.
+    `host_key` may be shared by many switches; without one, each makes its own.
+
+    Counters: `commands` lines carried out, `sessions` logins, `commits` (see `Device`).
+    """
+
+    def __init__(
+        self,
+        platform: str,
+        ports: Sequence[str],
+        on_running: OnRunning,
+        *,
+        hostname: str = "leaf-1",
+        port: int = 0,
+        username: str = "admin",
+        password: str = "admin",  # noqa: S107 - the lab's
+        enable_password: str | None = None,
+        host_key: asyncssh.SSHKey | None = None,
+        delay: float = 0.0,
+        commit_delay: float = 0.0,
+    ) -> None:
+        self.device: Device = PLATFORMS[platform](hostname, ports, on_running)
+        self.device.enable_password = enable_password
+        self.port = port
+        self.delay = delay
+        self.commit_delay = commit_delay
+        self.faults = Faults()
+        self.commands = 0
+        self.sessions = 0
+        self.lines: list[str] = []
+        """What came in, passwords left out; clear it at will."""
+        self._credentials = (username, password)
+        self._key = host_key or asyncssh.generate_private_key("ssh-ed25519")
+        self._listener: asyncssh.SSHAcceptor | None = None
+        self._connections: set[asyncssh.SSHServerConnection] = set()
+        self._open = 0
+        self._no_sessions = asyncio.Event()
+        self._no_sessions.set()
+
+    @property
+    def host_key(self) -> str:
+        """The server's public key, in OpenSSH form."""
+        return str(self._key.export_public_key().decode().strip())
+
+    @property
+    def commits(self) -> int:
+        return self.device.commits
+
+    async def start(self) -> None:
+        """Listen; `port` is then the port number, also for later starts."""
+        self.device.tell()
+        self._listener = await asyncssh.create_server(
+            lambda: _Login(self._credentials, self._connections),
+            "127.0.0.1",
+            self.port,
+            server_host_keys=[self._key],
+            process_factory=self._serve,
+            line_editor=False,
+            encoding="utf-8",
+            errors="replace",
+            kex_algs=["curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256"],
+            encryption_algs=["aes128-gcm@openssh.com", "aes128-ctr", "aes256-ctr"],
+            compression_algs=["none"],
+        )
+        self.port = self._listener.get_port()
+
+    async def stop(self, *, reboot: bool = False) -> None:
+        """As a switch that loses power (`reboot`: and comes back with what was saved)."""
+        if self._listener is not None:
+            self._listener.close()
+            await self._listener.wait_closed()
+            self._listener = None
+        self.drop()
+        for connection in list(self._connections):
+            await connection.wait_closed()
+        await self.sessions_ended()
+        if reboot:
+            self.device.reboot()
+
+    def drop(self) -> None:
+        """Break all connections."""
+        for connection in list(self._connections):
+            connection.abort()
+
+    async def sessions_ended(self) -> None:
+        """Wait until no session is left."""
+        await self._no_sessions.wait()
+
+    async def _serve(self, process: asyncssh.SSHServerProcess[str]) -> None:
+        self.sessions += 1
+        self._open += 1
+        self._no_sessions.clear()
+        shell = self.device.login()
+        try:
+            await self._converse(process, shell)
+        except (asyncssh.Error, OSError):
+            pass  # the client hung up
+        finally:
+            shell.hang_up()
+            self._open -= 1
+            if not self._open:
+                self._no_sessions.set()
+            with contextlib.suppress(OSError):
+                process.exit(0)
+
+    async def _converse(self, process: asyncssh.SSHServerProcess[str], shell: Shell) -> None:
+        process.stdout.write("\r\n" + shell.prompt)
+        buffer = ""
+        while not shell.closed:
+            while "\n" not in buffer:
+                data = await process.stdin.read(_MAX_LINE)
+                if not data:
+                    return
+                buffer = (buffer + data).replace("\r\n", "\n").replace("\r", "\n")
+            line, _, buffer = buffer.partition("\n")
+            if not await self._answer(process, shell, line):
+                return
+
+    async def _answer(self, process: asyncssh.SSHServerProcess[str], shell: Shell, line: str) -> bool:
+        """Carry out and answer one line; False if the connection is broken instead."""
+        secret = shell.asks_password
+        if not secret:
+            self.lines.append(line)
+        faults = self.faults
+        if _among(line, faults.hang):
+            await asyncio.Event().wait()
+        await self._take_time(line)
+        if faults.drop_at is not None:
+            faults.drop_at -= 1
+        if _among(line, faults.drop_before) or (faults.drop_at is not None and faults.drop_at < 0):
+            self.drop()
+            return False
+        self.commands += 1
+        answer = shell.execute("no-such-command" if _among(line, faults.refuse) else line)
+        if _among(line, faults.drop_after):
+            self.drop()
+            return False
+        echo = "" if secret else line
+        text = f"{echo}\n{answer}{shell.prompt}".replace("\n", "\r\n")
+        process.stdout.write(text)
+        await process.stdout.drain()
+        return True
+
+    async def _take_time(self, line: str) -> None:
+        seconds = self.delay
+        if any(word in line for word in ("commit", "apply", "write", "save", "copy")):
+            seconds += self.commit_delay
+        if seconds:
+            await asyncio.sleep(seconds)
+
+
+class _Login(asyncssh.SSHServer):
+    """Password authentication against one account."""
+
+    def __init__(self, credentials: tuple[str, str], connections: set[asyncssh.SSHServerConnection]) -> None:
+        self._credentials = credentials
+        self._connections = connections
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        if self._connection is not None:
+            self._connections.discard(self._connection)
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        return (username, password) == self._credentials
+
+
+def _among(line: str, texts: set[str]) -> bool:
+    return any(text in line for text in texts)

@@ -1,0 +1,184 @@
+"""The driver: a switch's command line over SSH, after a platform file.
+
+One plan is one transaction. Where the platform stages configuration, a refused line or a lost session leaves nothing
+behind; where every line counts at once (`capabilities.atomic_commit` False), a failure may leave the lines before it,
+and nothing is undone: what is observed next tells what is missing.
+
+VLANs are defined when ports are put on them, and never deleted: one without ports carries nothing.
+
+Options of `Access.options`, besides those of `ironlane.switches.ssh`:
+
+======================  ===============================================================================================
+`platform`              the platform's name, such as ``arista-eos``; this or `platform_file` is required
+`platform_file`         path of a platform file of your own
+`create_vlans`          define the VLANs that ports are put on (default true)
+`save`                  make the running configuration survive a reboot after each plan (default true). Without it, a
+                        switch that reboots lets ports carry what they carried when it was last saved
+`confirm_timeout`       seconds until the switch undoes a commit that was not confirmed, where it can do that
+                        (default 0: commit outright; a confirmed commit takes twice the time)
+`commit_timeout`        seconds that a commit, or saving, may take (default 120)
+`max_answer`            longest answer accepted from the switch, in characters (default 16 Mi)
+======================  ===============================================================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ironlane.model.errors import Invalid, Permanent, Temporary
+from ironlane.model.fabric import PortConfig
+from ironlane.model.plan import Plan
+from ironlane.switches import ssh
+from ironlane.switches.base import Access, Capabilities
+from ironlane.switches.cli import platform as platforms
+from ironlane.switches.cli import read, write
+from ironlane.switches.cli.platform import Platform
+from ironlane.switches.cli.session import MAX_ANSWER, CliSession
+
+_OPTIONS: Mapping[str, Any] = {
+    "platform": "",
+    "platform_file": "",
+    "create_vlans": True,
+    "save": True,
+    "confirm_timeout": 0,
+    "commit_timeout": 120,
+    "max_answer": MAX_ANSWER,
+}
+
+
+def capabilities(platform: Platform, *, confirmed: bool = False) -> Capabilities:
+    """What switches of a platform can do."""
+    return Capabilities(
+        atomic_commit=platform.transaction.atomic,
+        confirmed_commit=confirmed and platform.transaction.confirmed is not None,
+        static_lag=platform.lag.static,
+        lag_numbers=range(platform.lag.numbers[0], platform.lag.numbers[1] + 1),
+    )
+
+
+class CliDriver:
+    """`ironlane.switches.base.SwitchDriver` for command lines.
+
+    Raises:
+        Invalid: an option is unknown or malformed, or the platform file is.
+    """
+
+    def __init__(self, access: Access) -> None:
+        options = _options(access.options)
+        self._platform = (
+            platforms.load_file(options["platform_file"])
+            if options["platform_file"]
+            else platforms.load(options["platform"])
+        )
+        self._define_vlans: bool = options["create_vlans"]
+        self._save: bool = options["save"]
+        self._commit_timeout: float = options["commit_timeout"]
+        self._confirm_timeout: int = options["confirm_timeout"]
+        if self._platform.transaction.confirmed is None and self._confirm_timeout:
+            raise Invalid(f"{self._platform.title} has no confirmed commit", field="options.confirm_timeout")
+        self.capabilities = capabilities(self._platform, confirmed=self._confirm_timeout > 0)
+        self._access = access
+        self._session: CliSession | None = None
+        self._known: write.Known | None = None
+        """What the last look told; None when the switch has to be looked at first."""
+
+    async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
+        """See `SwitchDriver.observe`. As many commands as the platform has questions, whatever the number of ports."""
+        return (await self._read(await self._connected(), ports)).ports
+
+    def render(self, plan: Plan) -> tuple[str, ...]:
+        """See `SwitchDriver.render`.
+
+        Which VLANs are defined, and which ports are in the LAGs, is not in the plan; it is taken from the last
+        `observe`. Without one (`apply` makes up for it) no VLAN is defined, and the plan's ports are all there are.
+        """
+        if not plan:
+            return ()
+        form = self._platform.transaction
+        body = write.lines(plan, self._known or write.Known(), self._platform, define_vlans=self._define_vlans)
+        return (*form.reset, *form.begin, *body, *self._commit_lines())
+
+    async def apply(self, plan: Plan) -> None:
+        """See `SwitchDriver.apply`. After a refusal the rest is not sent; what is staged is discarded."""
+        if not plan:
+            return
+        session = await self._connected()
+        if self._known is None:
+            await self._read(session, ())
+        known, self._known = self._known or write.Known(), None
+        body = write.lines(plan, known, self._platform, define_vlans=self._define_vlans)
+        form = self._platform.transaction
+        for line in form.reset:
+            await session.ask(line)
+        try:
+            for line in (*form.begin, *body):
+                await session.send(line)
+            for line in self._commit_lines():
+                await session.send(line, max(self._commit_timeout, self._access.timeout))
+        except BaseException:
+            await self._abort(session)
+            raise
+        self._known = known.after(plan)
+
+    async def close(self) -> None:
+        """See `SwitchDriver.close`."""
+        session, self._session, self._known = self._session, None, None
+        if session is not None:
+            await session.close()
+
+    def _commit_lines(self) -> tuple[str, ...]:
+        form = self._platform.transaction
+        commit = form.commit
+        if form.confirmed is not None and self._confirm_timeout:
+            limits = {"seconds": self._confirm_timeout, "minutes": -(-self._confirm_timeout // 60)}
+            commit = (*write.expand(form.confirmed.commit, limits), *write.expand(form.confirmed.confirm, limits))
+        return (*commit, *(form.save if self._save else ()))
+
+    async def _read(self, session: CliSession, ports: Collection[str]) -> read.Observation:
+        answers = [await session.ask(question.command) for question in self._platform.read]
+        seen = read.observation(answers, ports, self._platform)
+        self._known = seen.known
+        return seen
+
+    async def _connected(self) -> CliSession:
+        if self._session is not None and self._session.is_open:
+            return self._session
+        await self.close()
+        session = await CliSession.open(self._access, self._platform.session)
+        confirmed = self._platform.transaction.confirmed
+        if confirmed is not None and self._confirm_timeout:
+            try:
+                if confirmed.waits.search(await session.ask(confirmed.pending)):
+                    # What the switch shows now would be undone behind our back.
+                    raise Temporary(f"switch {self._access.switch}: a commit waits to be confirmed")
+            except BaseException:
+                session.abort()
+                raise
+        self._session = session
+        return session
+
+    async def _abort(self, session: CliSession) -> None:
+        """Leave nothing staged. If the switch does not let us, hanging up ends the configuration mode."""
+        with contextlib.suppress(Temporary, Permanent):
+            for line in self._platform.transaction.abort:
+                if session.is_open:
+                    await session.ask(line)
+
+
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    options = dict(_OPTIONS)
+    for name, value in given.items():
+        if name in ssh.OPTIONS:
+            continue
+        if name not in _OPTIONS:
+            raise Invalid("no such option of the cli driver", field=f"options.{name}")
+        if type(value) is not type(_OPTIONS[name]):
+            raise Invalid(f"{value!r} is not of type {type(_OPTIONS[name]).__name__}", field=f"options.{name}")
+        if type(value) is int and value < 0:
+            raise Invalid(f"{value} is negative", field=f"options.{name}")
+        options[name] = value
+    if bool(options["platform"]) is bool(options["platform_file"]):
+        raise Invalid("either `platform` or `platform_file` is required", field="options.platform")
+    return options
