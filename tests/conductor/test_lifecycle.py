@@ -325,6 +325,67 @@ async def test_an_abort_while_the_server_is_booted_leaves_it_off(site: Site) -> 
         assert await power.get_power({"node_uuid": node.id}) is PowerState.OFF
 
 
+async def test_a_node_that_is_managed_right_after_an_abort_is_on_no_network(site: Site) -> None:
+    node = await site.node(1)
+    async with site.conductor():
+        await site.ask(node, "manage")
+        await site.until_state(node, "manageable")
+        await site.ask(node, "provide")
+        await site.until_state(node, "clean wait", "booted")
+    await site.ask(node, "abort")
+    await site.ask(node, "manage")
+    async with site.conductor():
+        await site.until(lambda tx: not of_host(tx, node.id), "off the cleaning network")
+        assert site.carried() == {"leaf-1": {}, "leaf-2": {}}
+
+
+async def test_an_aborted_node_leaves_its_network_though_its_bmc_does_not_do_what_a_client_asked(site: Site) -> None:
+    class Deaf(FakePower):
+        async def set_power(self, _info: object, _state: PowerState) -> None:
+            raise Temporary("the BMC does not answer")
+
+    node = await site.node(1)
+    async with site.conductor():
+        await site.to_available(node)
+        await site.ask(node, "active")
+        await site.until_state(node, "wait call-back", "booted")
+    await site.store.write(lambda tx: nodes.request_power(tx, nodes.by_id(tx, node.id), "power off"))
+    await site.ask(node, "abort")
+    site.power = Deaf()
+    async with site.conductor():
+        await site.until(lambda tx: not of_host(tx, node.id), "off the provisioning network")
+
+
+async def test_a_server_whose_port_goes_down_as_it_starts_is_not_booted_again_and_again(site: Site) -> None:
+    boots = 0
+    port = await site.tenant_port("red")
+
+    class Counting(FakePower):
+        async def set_boot_device(self, _info: object, device: BootDevice, **_: object) -> None:
+            nonlocal boots
+            if device is BootDevice.DISK:
+                boots += 1
+                if boots == 1:
+                    await site.store.write(lambda tx: ports.update(tx, port, {"admin_state_up": False}))
+
+    site.power = Counting()
+    async with site.conductor():
+        node = await site.node(1)
+        await site.to_available(node)
+        await site.attach(node, port)
+        await site.ask(node, "active")
+        await site.until_state(node, "wait call-back", "booted")
+        await site.report(node)
+        await site.until(lambda tx: boots == 1 and nodes.by_id(tx, node.id).step == "tenant", "back a step")
+        for _ in range(3):
+            await site.store.write(lambda tx: nodes.update(tx, node.id, {"due_at": tx.now}))
+            await asyncio.sleep(0.05)
+        assert boots == 1
+        await site.store.write(lambda tx: ports.update(tx, port, {"admin_state_up": True}))
+        await site.until_state(node, "active")
+        assert boots == 2
+
+
 async def test_a_tenants_network_of_the_same_name_stands_in_nobodys_way(site: Site) -> None:
     await site.tenant_port("cleaning")
     async with site.conductor():

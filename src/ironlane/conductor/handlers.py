@@ -157,9 +157,7 @@ async def deploy(work: Work) -> Result:
     if work.node.step == "tenant":
         return await work.write(lambda tx: _join_tenant(tx, work.node, Done(step="start")))
     if work.node.step == "start":
-        await work.boot(BootDevice.DISK, persistent=True)
-        changes = {**ON, "boot_device": BootDevice.DISK.value, "boot_device_persistent": True}
-        return await work.store.read(lambda tx: _tenant_joined(tx, work.node, Done(S.ACTIVE, changes=changes)))
+        return await _start(work)
     return await _join_provider(work, Phase.PROVISIONING, S.DEPLOY_WAIT)
 
 
@@ -195,8 +193,15 @@ async def tidy(work: Work) -> Result:
     return Done()
 
 
+async def tidy_boot(work: Work) -> Result:
+    """`manageable`: the node may have come here before it was tidied up; no ramdisk's network is left for it."""
+    await work.write(lambda tx: provisioning.unplug(tx, work.node))
+    return Done()
+
+
 HANDLERS: Mapping[ProvisionState, Callable[[Work], Awaitable[Result]]] = {
     S.VERIFYING: verify,
+    S.MANAGEABLE: tidy_boot,
     S.CLEANING: clean,
     S.CLEAN_WAIT: await_cleaned,
     S.CLEAN_FAILED: tidy,
@@ -259,6 +264,17 @@ async def _leave_provider(work: Work, done: Done) -> Result:
     if left:
         return Wait(f"{left[0].switch_port} to leave VLAN {left[0].vlan}")
     return done
+
+
+async def _start(work: Work) -> Result:
+    """Boot from disk on the tenant's networks: before and after it, they must be those that were read back."""
+    changes = {**ON, "boot_device": BootDevice.DISK.value, "boot_device_persistent": True}
+    done = Done(S.ACTIVE, changes=changes)
+    joined = await work.store.read(lambda tx: _tenant_joined(tx, work.node, done))
+    if joined is done:
+        await work.boot(BootDevice.DISK, persistent=True)
+        joined = await work.store.read(lambda tx: _tenant_joined(tx, work.node, done))
+    return done if joined is done else Done(step="tenant")  # back: waiting here would boot it again and again
 
 
 def _join_tenant(tx: Tx, node: Node, done: Done) -> Result:

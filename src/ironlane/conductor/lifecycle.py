@@ -181,7 +181,9 @@ class LifecycleLoop:
             "driver_internal_info": _waiting(node, None),
         }
         if node.provision_state not in WORKING:
-            return changes, None
+            # What a client asked of the BMC has failed and is given up; what else is to be done still is.
+            pending = node.target_power_state is not None or node.boot_device_due
+            return changes, AT_ONCE if pending else None
         state = FAILURE[node.provision_state]
         changes |= {"provision_state": state, "target_provision_state": node.target_provision_state}
         if state is ProvisionState.CLEAN_FAILED:
