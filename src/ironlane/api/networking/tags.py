@@ -1,4 +1,4 @@
-"""`/v2.0/{collection}/{id}/tags`: tags of networks, subnets, ports, trunks. Source: Networking API v2.0, "Tag extension".
+"""`/v2.0/{collection}/{id}/tags`: tags of networks, subnets, ports, trunks. Source: Networking API v2.0, "Tags".
 
 `PUT …/tags` replaces them all, `…/tags/{tag}` looks at one of them.
 """
