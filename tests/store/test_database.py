@@ -86,3 +86,25 @@ async def test_sqlite_that_cannot_commit_says_temporary_and_recovers(tmp_path: P
     blocker.close()
     assert await store.write(take_lowest_vlan) == 200
     await store.close()
+
+
+async def test_a_statement_that_the_database_refuses_leaves_its_neighbours_alone(store: Store) -> None:
+    outcomes = await asyncio.gather(
+        store.write(take_lowest_vlan),
+        store.write(lambda tx: tx.connection.exec_driver_sql("SELECT * FROM no_such_table")),
+        store.write(take_lowest_vlan),
+        return_exceptions=True,
+    )
+    assert [outcomes[0], outcomes[2]] == [200, 201]
+    assert isinstance(outcomes[1], Temporary)
+
+
+async def test_a_connection_that_breaks_in_the_middle_is_replaced(store: Store) -> None:
+    def cut(tx: Tx) -> None:
+        take_lowest_vlan(tx)
+        tx.connection.connection.dbapi_connection.close()  # type: ignore[union-attr]
+
+    async with asyncio.timeout(10):
+        with pytest.raises(Temporary):
+            await store.write(cut)
+        assert await store.write(take_lowest_vlan) == 200

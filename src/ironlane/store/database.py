@@ -9,6 +9,7 @@ a serialization conflict. ADR 2 has the figures.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import random
 import sqlite3
@@ -246,7 +247,17 @@ class SqliteBackend:
                     for failed in jobs:
                         failed.future.set_exception(error)
                 else:
-                    self._commit(connection, jobs)
+                    try:
+                        self._commit(connection, jobs)
+                    except Exception as broken:  # not even a rollback worked: nobody may wait for this for ever
+                        log.exception("the connection to the database is given up")
+                        with contextlib.suppress(Exception):
+                            connection.invalidate()
+                            connection.close()
+                        connection = None
+                        for failed in jobs:
+                            if not failed.future.done():
+                                failed.future.set_exception(Temporary(f"the database does not answer: {broken}"))
         finally:
             if connection is not None:
                 connection.close()
@@ -260,19 +271,17 @@ class SqliteBackend:
                 connection.exec_driver_sql("SAVEPOINT job")
                 try:
                     outcomes.append((job, (job.transaction(tx), tx.hints), None))
-                except sa.exc.OperationalError:
-                    raise
                 except Exception as error:
+                    if not _in_transaction(connection):  # SQLite itself rolled all of it back (disk full, I/O error)
+                        raise
                     connection.exec_driver_sql("ROLLBACK TO job")
-                    outcomes.append((job, None, error))
+                    outcomes.append((job, None, _told(error)))
                 connection.exec_driver_sql("RELEASE job")
             connection.exec_driver_sql("COMMIT")
         except Exception as error:
-            if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+            if _in_transaction(connection):
                 connection.exec_driver_sql("ROLLBACK")
-            failure = Temporary(f"the database did not take the change: {error}")
-            failure.__cause__ = error
-            outcomes = [(job, None, failure) for job in jobs]
+            outcomes = [(job, None, _not_taken(error)) for job in jobs]
         finally:
             connection.rollback()
         for job, result, failed in outcomes:
@@ -288,6 +297,21 @@ class SqliteBackend:
         while not self._idle_connections.empty():
             self._idle_connections.get().close()
         self.engine.dispose()
+
+
+def _told(error: Exception) -> Exception:
+    """What the caller of a transaction is told: its own error, or that the database failed."""
+    return _not_taken(error) if isinstance(error, sa.exc.OperationalError) else error
+
+
+def _not_taken(error: Exception) -> Temporary:
+    failure = Temporary(f"the database did not take the change: {getattr(error, 'orig', None) or error}")
+    failure.__cause__ = error
+    return failure
+
+
+def _in_transaction(connection: sa.Connection) -> bool:
+    return bool(connection.connection.dbapi_connection.in_transaction)  # type: ignore[union-attr]
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
