@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import yaml
 
 from ironlane.model.errors import Invalid
-from ironlane.model.fabric import VLAN_MAX, VLAN_MIN
+from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, DriftPolicy
 from ironlane.model.inventory import NAME, SwitchKind, is_secret_name, ranges_problem
 from ironlane.model.link import lacp_rate, lag_mode, normal_mac, normal_switch_id
 from ironlane.model.secrets import is_secret
@@ -50,6 +50,7 @@ _SWITCH = (
     "physical_network",
     "idle_vlan",
     "mlag_peer",
+    "policy",
     "options",
     "ports",
 )
@@ -203,6 +204,8 @@ def _switch(fields: Fields) -> types.Switch:
         datapath_id=datapath_id or None,
         idle_vlan=fields.number("idle_vlan", VLAN_MIN, VLAN_MAX),
         mlag_peer=fields.text("mlag_peer") or None,
+        policy=fields.text("policy", check=_one_of([policy.value for policy in DriftPolicy]))
+        or DriftPolicy.REPAIR.value,
         options=fields.free("options"),
     )
 

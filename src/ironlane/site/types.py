@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ironlane.model.fabric import DriftPolicy
 from ironlane.model.inventory import VlanRange
 
 
@@ -81,6 +82,8 @@ class Switch:
     datapath_id: str | None = None
     idle_vlan: int | None = None
     mlag_peer: str | None = None
+    policy: str = DriftPolicy.REPAIR.value
+    """What becomes of changes that somebody else makes on the ports."""
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property

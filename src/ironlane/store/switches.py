@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ironlane.model.errors import Conflict, Invalid, NotFound
-from ironlane.model.fabric import ManagedPorts, PortConfig, SwitchId, Vlan
+from ironlane.model.fabric import DriftPolicy, ManagedPorts, PortConfig, SwitchId, Vlan
 from ironlane.store.attachments import config_from_json, of_switch
 from ironlane.store.bindings import touch
 from ironlane.store.database import Tx
@@ -43,6 +43,7 @@ class SwitchSpec:
     rack: str = ""
     mlag_peer: str | None = None
     idle_vlan: Vlan | None = None
+    policy: DriftPolicy = DriftPolicy.REPAIR
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class SwitchRecord:
     rack: str
     mlag_peer: str | None
     idle_vlan: Vlan | None
+    policy: str
+    audit_due: bool
     generation: int
     applied_generation: int
     due_at: datetime | None
@@ -98,7 +101,7 @@ def put(tx: Tx, spec: SwitchSpec) -> SwitchRecord:
     row = tx.one(sa.select(switches).where(switches.c.id == spec.id))
     _check_unique(tx, spec)
     _check_idle_vlan(tx, spec)
-    values = asdict(spec)
+    values = {**asdict(spec), "policy": spec.policy.value}
     ports = values.pop("ports")
     if row is None:
         tx.execute(sa.insert(switches).values(**values, generation=1, due_at=tx.now, created_at=tx.now))
@@ -203,6 +206,16 @@ def make_due(tx: Tx, switch: str) -> SwitchRecord:
     tx.execute(sa.update(switches).where(switches.c.id == switch).values(due_at=tx.now))
     tx.hint("switch", switch)
     return get(tx, switch)
+
+
+def make_audit_due(tx: Tx, switch: str) -> SwitchRecord:
+    """Have the fabric loop read the switch itself now, whatever was read back lately, to find what others changed.
+
+    Raises:
+        NotFound: there is no such switch.
+    """
+    tx.execute(sa.update(switches).where(switches.c.id == switch).values(audit_due=True))
+    return make_due(tx, switch)
 
 
 def _record(row: sa.Row[Any]) -> SwitchRecord:

@@ -1,4 +1,4 @@
-"""The fabric API: switches, their ports, who is attached, which plans were made. Mounted at `/fabric`.
+"""The fabric API: switches, their ports, who is attached; plans, drift and history. Mounted at `/fabric`.
 
 Operators write what there is (`PUT` by name, so that saying it twice is harmless) and read what became of it. Nothing
 here talks to a switch: a request writes rows, and the fabric loop does the rest.
@@ -6,15 +6,15 @@ here talks to a switch: a request writes rows, and the fabric loop does the rest
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import APIRouter, FastAPI, Request
 
-from ironlane.api.fabric import failures, physical_networks, switches
-from ironlane.api.fabric.bodies import AttachmentQuery, PlanQuery
-from ironlane.api.fabric.views import attachment_view, plan_view
-from ironlane.store import attachments, plans
+from ironlane.api.fabric import failures, foresight, physical_networks, records, switches
 from ironlane.store.database import Store
+
+RESOURCES = ("switches", "attachments", "plans", "drifts", "history", "physical-networks")
+"""What version 1 lists. Besides, it has the questions and orders `plan`, `restore` and `audit`, each a POST."""
 
 
 def create(store: Store) -> FastAPI:
@@ -24,7 +24,8 @@ def create(store: Store) -> FastAPI:
     app.include_router(_versions())
     app.include_router(switches.router(store))
     app.include_router(physical_networks.router(store))
-    app.include_router(_records(store))
+    app.include_router(records.router(store))
+    app.include_router(foresight.router(store))
     return app
 
 
@@ -44,25 +45,6 @@ def _versions() -> APIRouter:
     @routes.get("/v1/")
     async def get_version(request: Request) -> dict[str, Any]:
         """Version 1, and what it has."""
-        names = ("switches", "attachments", "plans", "physical-networks")
-        return {**version(request), "resources": list(names)}
-
-    return routes
-
-
-def _records(store: Store) -> APIRouter:
-    routes = APIRouter(prefix="/v1", tags=["records"])
-
-    @routes.get("/attachments")
-    async def list_attachments(query: Annotated[AttachmentQuery, Query()]) -> dict[str, Any]:
-        """Who wishes for which switch port, and whether it was read back; all filters must match."""
-        found = await store.read(lambda tx: attachments.find(tx, **query.model_dump()))
-        return {"attachments": [attachment_view(attachment) for attachment in found]}
-
-    @routes.get("/plans")
-    async def list_plans(query: Annotated[PlanQuery, Query()]) -> dict[str, Any]:
-        """The newest plans first: what was changed on which switch, in its own words, and the outcome."""
-        found = await store.read(lambda tx: plans.latest(tx, query.switch, query.limit))
-        return {"plans": [plan_view(record) for record in found]}
+        return {**version(request), "resources": list(RESOURCES)}
 
     return routes

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, field_validator
 
 from ironlane.model.errors import Invalid
-from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, AttachmentState, SwitchId, Vlan
+from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, AttachmentState, DriftPolicy, SwitchId, Vlan
 from ironlane.model.inventory import NAME, SwitchKind, VlanRange, is_port_name, is_secret_name, ranges_problem
 from ironlane.model.link import normal_mac, normal_switch_id
+from ironlane.store.foresight import Target
 from ironlane.store.switches import SwitchSpec
 
 _NAME_RULE = "must be 1 to 64 of A-Z a-z 0-9 _ . - and begin with a letter or digit"
@@ -61,9 +63,25 @@ def _or_value_error(parse: Any) -> str:
         raise ValueError(error.message) from error
 
 
+def _moment(value: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("must be a time with its offset from UTC, such as 2026-11-22T15:00:00Z")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("is out of range") from error
+
+
 Name = Annotated[str, AfterValidator(_name)]
 PortName = Annotated[str, AfterValidator(_port_name)]
 Text = Annotated[str, Field(max_length=255), AfterValidator(_printable)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+"""A moment in ISO 8601 with its offset, such as `2026-11-22T15:00:00Z`."""
+Limit = Annotated[int, Field(ge=1, le=10000)]
 VlanId = Annotated[StrictInt, Field(ge=VLAN_MIN, le=VLAN_MAX)]
 
 
@@ -87,6 +105,7 @@ class SwitchBody(Body):
     rack: Name | None = None
     mlag_peer: Name | None = None
     idle_vlan: VlanId | None = None
+    policy: Annotated[DriftPolicy, Field(strict=False)] = DriftPolicy.REPAIR
     options: dict[str, Any] = Field(default_factory=dict)
     ports: Annotated[list[PortName], Field(max_length=_MAX_PORTS)]
 
@@ -123,6 +142,7 @@ class SwitchBody(Body):
             rack=self.rack or "",
             mlag_peer=self.mlag_peer,
             idle_vlan=None if self.idle_vlan is None else Vlan(self.idle_vlan),
+            policy=self.policy,
         )
 
 
@@ -161,6 +181,74 @@ class PlanQuery(BaseModel):
 
     switch: Text | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class DriftQuery(BaseModel):
+    """Which drifts: of one switch or of all; with `open` those that are still there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    switch: Text | None = None
+    open: bool = False
+    limit: Limit = 1000
+
+
+class HistoryQuery(BaseModel):
+    """Which periods: all filters given must match; with `at` those that include that moment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    switch: Text | None = None
+    port: Text | None = None
+    host: Text | None = None
+    vlan: Annotated[int, Field(ge=VLAN_MIN, le=VLAN_MAX)] | None = None
+    network: Text | None = None
+    network_port: Text | None = None
+    at: Moment | None = None
+    limit: Limit = 1000
+
+
+class BindingBody(Body):
+    """How a network port is bound: as `binding:host_id`, `binding:profile` and `binding:vnic_type` of Neutron."""
+
+    host_id: Text
+    profile: dict[str, Any] = Field(default_factory=dict)
+    vnic_type: Text = "baremetal"
+
+
+class PlanBody(Body):
+    """What is asked about: nothing (all switches), a switch, a node's move, or the binding of a network port."""
+
+    switch: Name | None = None
+    node: Annotated[Text, Field(min_length=1)] | None = None
+    target: Annotated[Target, Field(strict=False)] | None = None
+    network_port: Annotated[Text, Field(min_length=1)] | None = None
+    binding: BindingBody | None = None
+
+    def check(self) -> None:
+        """Whether exactly one thing is asked.
+
+        Raises:
+            Invalid: more than one, or half of one.
+        """
+        subjects = [name for name in ("switch", "node", "network_port") if getattr(self, name) is not None]
+        if len(subjects) > 1:
+            raise Invalid(f"cannot be asked about together with {subjects[0]}", field=subjects[1])
+        for one, other in (("node", "target"), ("network_port", "binding")):
+            for given, missing in ((one, other), (other, one)):
+                if getattr(self, given) is not None and getattr(self, missing) is None:
+                    raise Invalid(f"is missing: {given} was given", field=missing)
+
+
+class RestoreBody(Body):
+    """The moment to go back to. Without `dry_run: false` nothing is changed.
+
+    `token` is that of a dry run: then nothing is done unless it is still the same that would be done.
+    """
+
+    at: Moment
+    dry_run: bool = True
+    token: Text | None = None
 
 
 def require_name(text: str) -> str:

@@ -71,6 +71,16 @@ def router(store: Store) -> APIRouter:
 
         return await store.write(due)
 
+    @routes.post("/{name}/audit", status_code=202)
+    async def audit(name: str) -> dict[str, Any]:
+        """Have the switch itself read now, to find what somebody else changed. Done when `audit_due` is false again."""
+
+        def due(tx: Tx) -> dict[str, Any]:
+            switches.make_audit_due(tx, name)
+            return _view(tx, name)
+
+        return await store.write(due)
+
     return routes
 
 

@@ -9,7 +9,10 @@ from typing import Any
 
 from ironlane.model.fabric import Attachment, PortConfig
 from ironlane.store.attachments import config_to_json
-from ironlane.store.plans import PlanRecord
+from ironlane.store.drifts import Drift
+from ironlane.store.holdings import Holding
+from ironlane.store.plans import PlanRecord, changes_to_json
+from ironlane.store.restore import Action, Binding, Lost
 from ironlane.store.switches import OwnedPort, SwitchRecord
 
 
@@ -28,6 +31,7 @@ def switch_view(record: SwitchRecord, ports: Collection[str]) -> dict[str, Any]:
         "rack": record.rack or None,
         "mlag_peer": record.mlag_peer,
         "idle_vlan": record.idle_vlan,
+        "policy": record.policy,
         "options": dict(record.options),
         "ports": sorted(ports),
         "state": record.state,
@@ -36,6 +40,7 @@ def switch_view(record: SwitchRecord, ports: Collection[str]) -> dict[str, Any]:
         "applied_generation": record.applied_generation,
         "converged": record.generation == record.applied_generation and record.state == "ok",
         "attempts": record.attempts,
+        "audit_due": record.audit_due,
         "due_at": _moment(record.due_at),
         "observed_at": _moment(record.observed_at),
         "conductor": record.conductor,
@@ -84,18 +89,73 @@ def plan_view(record: PlanRecord) -> dict[str, Any]:
         "generation": record.generation,
         "outcome": record.outcome.value,
         "reason": record.reason,
-        "changes": [
-            {
-                "port": change.port,
-                "before": config_to_json(change.before),
-                "after": config_to_json(change.after),
-                "network_ports": list(change.network_ports),
-            }
-            for change in record.plan.changes
-        ],
+        "changes": changes_to_json(record.plan),
         "rendered": list(record.rendered),
         "created_at": _moment(record.created_at),
         "finished_at": _moment(record.finished_at),
+    }
+
+
+def drift_view(drift: Drift) -> dict[str, Any]:
+    """A change that somebody else made: what the port should carry, what it carried, and how it ended."""
+    return {
+        "id": drift.id,
+        "switch": drift.switch,
+        "port": drift.port,
+        "expected": config_to_json(drift.expected),
+        "found": config_to_json(drift.found),
+        "found_at": _moment(drift.found_at),
+        "resolved_at": _moment(drift.resolved_at),
+        "resolution": drift.resolution or None,
+    }
+
+
+def holding_view(holding: Holding) -> dict[str, Any]:
+    """A period in which a switch port carried a VLAN for somebody. `to_at` null: it still does."""
+    return {
+        "switch": holding.switch,
+        "port": holding.port,
+        "vlan": holding.vlan,
+        "tagged": holding.tagged,
+        "lag": None if holding.lag is None else asdict(holding.lag),
+        "host": holding.host,
+        "network": holding.network,
+        "network_port": holding.network_port,
+        "request_id": holding.request_id,
+        "from_at": _moment(holding.from_at),
+        "to_at": _moment(holding.to_at),
+    }
+
+
+def action_view(action: Action) -> dict[str, Any]:
+    """One step of a restore: what is bound how now, and how it was then."""
+    return {
+        "action": action.kind.value,
+        "network_port": action.network_port,
+        "network": action.network,
+        "before": _binding(action.before),
+        "after": _binding(action.after),
+        "conflict": action.conflict or None,
+    }
+
+
+def lost_view(lost: Lost) -> dict[str, Any]:
+    """What was held then and cannot be brought back."""
+    return {
+        "network_port": lost.network_port,
+        "network": lost.network,
+        "binding": _binding(lost.binding),
+        "reason": lost.reason,
+    }
+
+
+def _binding(binding: Binding | None) -> dict[str, Any] | None:
+    if binding is None:
+        return None
+    return {
+        "host": binding.host,
+        "links": [{"switch": switch, "port": port} for switch, port in binding.places],
+        "bundle": None if binding.bundle is None else binding.bundle.mode.value,
     }
 
 

@@ -74,6 +74,7 @@ def _body(switch: Switch) -> dict[str, Any]:
         "rack": switch.rack,
         "mlag_peer": switch.mlag_peer,
         "idle_vlan": switch.idle_vlan,
+        "policy": switch.policy,
         "options": dict(switch.options),
         "ports": sorted(switch.ports),
     }
