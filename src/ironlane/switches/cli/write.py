@@ -132,11 +132,12 @@ def _values(
         "trunk": config.mode is PortMode.TRUNK,
         "untagged": config.untagged,
         "tagged": sorted(config.tagged),
+        "tagged_lists": vlan_lists(config.tagged, platform.vlan_list),
         "vlans": lists[0] if lists else "",
         "more_vlans": lists[1:],
         "each_vlan": sorted(config.vlans),
         "gone": gone,
-        "gone_lists": vlan_lists(gone, platform.vlan_list),
+        "gone_lists": vlan_lists(gone if config.mode is before.mode is PortMode.TRUNK else (), platform.vlan_list),
         "retagged": sorted(
             (before.tagged & config.vlans - config.tagged) | (config.tagged & before.vlans - before.tagged)
         ),
