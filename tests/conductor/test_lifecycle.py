@@ -386,6 +386,20 @@ async def test_a_server_whose_port_goes_down_as_it_starts_is_not_booted_again_an
         assert boots == 2
 
 
+async def test_what_nobody_foresaw_is_told_and_fails_the_node_in_the_end(site: Site) -> None:
+    class Strange(FakePower):
+        async def get_power(self, _info: object) -> PowerState:
+            raise KeyError("PowerState: s3cret")
+
+    site.power = Strange()
+    async with site.conductor():
+        node = await site.node(1)
+        await site.ask(node, "manage")
+        await site.until(lambda tx: "KeyError" in (nodes.by_id(tx, node.id).last_error or ""), "the reason")
+        failed = await site.until_state(node, "enroll")
+        assert "s3cret" not in (failed.last_error or "")
+
+
 async def test_a_tenants_network_of_the_same_name_stands_in_nobodys_way(site: Site) -> None:
     await site.tenant_port("cleaning")
     async with site.conductor():

@@ -85,6 +85,10 @@ class LifecycleLoop:
             result = Retry(error)
         except IronlaneError as error:
             result = Failed(error.message)
+        except Exception as error:
+            # A fault of ours or an answer that no driver foresaw. Its text may hold anything, so only the log has it.
+            log.exception("node step failed unexpectedly", node=node.label)
+            result = Retry(Temporary(f"unexpected {type(error).__name__}; the log of the service has more"))
         return await self._store.write(lambda tx: self._record(tx, node, result, lease))
 
     def _claim(self, tx: Tx, ident: str, lease: Lease) -> Node | None:

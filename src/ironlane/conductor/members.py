@@ -85,6 +85,8 @@ class Members:
                 await self._renew()
             except IronlaneError as error:
                 log.warning("heartbeat failed", conductor=self._me.hostname, error=error.message)
+            except Exception:  # whatever it was: a heart that has stopped once would never beat again
+                log.exception("heartbeat failed unexpectedly", conductor=self._me.hostname)
 
     async def _renew(self) -> None:
         lease = self._lease

@@ -343,7 +343,7 @@ class ServerBackend:
                     return outcome
             except IronlaneError:
                 raise
-            except (sa.exc.DBAPIError, OSError) as error:
+            except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as error:  # TimeoutError: no connection was free
                 if not _is_conflict(error):
                     if isinstance(error, sa.exc.IntegrityError | sa.exc.ProgrammingError | sa.exc.DataError):
                         raise
