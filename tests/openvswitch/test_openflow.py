@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
@@ -13,13 +12,14 @@ from hypothesis import strategies as st
 
 from ironlane.model.errors import Permanent, Temporary
 from ironlane.model.fabric import LacpRate, Lag, LagMode, PortConfig, PortMode, SwitchId, Vlan
-from ironlane.model.plan import Plan, diff
+from ironlane.model.plan import Change, Plan, diff
 from ironlane.switches.base import Access
 from ironlane.switches.openflow import OpenFlowDriver
 
 from .conftest import PORTS
 from .ovs import OpenVSwitch, run
 from .relay import Relay
+from .test_tls import free_port, self_signed
 
 LEAF = SwitchId("leaf-1")
 DATAPATH = "000002005c000001"
@@ -161,6 +161,17 @@ async def test_a_second_commit_sends_only_what_changes(driver: OpenFlowDriver) -
     await driver.apply(plan)
     assert len(lines) == 4, lines
     assert all("swp1" in line or "vlan_tci=0x100a" in line for line in lines)
+
+
+async def test_what_will_be_sent_is_known_beforehand(datapath: Datapath, driver: OpenFlowDriver) -> None:
+    await datapath.ofctl("add-flow", "priority=50000,dl_type=0x88cc,actions=CONTROLLER:65535")
+    await datapath.ofctl("mod-port", "swp2", "down")
+    first = diff(LEAF, {"swp1": BUNDLED, "swp2": BUNDLED}, await driver.observe(["swp1", "swp2"]))
+    second = Plan(LEAF, tuple(Change(c.port, c.after, access(20)) for c in first.changes))
+    foretold = driver.render_after(second, [first])
+    await driver.apply(first)
+    await driver.observe(PORTS)
+    assert driver.render(second) == foretold
 
 
 # --- what others do to the switch ------------------------------------------------------------------------------------
@@ -348,9 +359,7 @@ async def test_a_lag_is_changed_as_a_whole_or_not_at_all(driver: OpenFlowDriver)
 
 
 async def test_over_tcp_and_a_new_connection_takes_no_flow_away(datapath: Datapath, driver: OpenFlowDriver) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     await reach(driver, {"swp1": access(10)})
     before = await datapath.flows()
     await datapath.ovs.vsctl("set-controller", "br0", f"ptcp:{port}:127.0.0.1")
@@ -360,6 +369,19 @@ async def test_over_tcp_and_a_new_connection_takes_no_flow_away(datapath: Datapa
     await other.close()
     assert await other.observe(["swp1", "swp2"]) == {"swp1": access(10), "swp2": access(20)}
     assert set(before) < set(await datapath.flows())
+
+
+async def test_over_tls(datapath: Datapath) -> None:
+    key, certificate = await asyncio.to_thread(self_signed, datapath.ovs.directory)
+    port = free_port()
+    listener = ("set-controller", "br0", f"pssl:{port}:127.0.0.1")
+    await datapath.ovs.vsctl("set-ssl", str(key), str(certificate), str(certificate), "--", *listener)
+    own = {"tls": True, "tls_certificate": str(certificate), "tls_key": str(key)}
+    where = {"address": "127.0.0.1", "port": port}
+    await reach(datapath.driver(tls_ca=str(certificate), **own, **where), {"swp1": access(10)})
+    with pytest.raises(Permanent, match="not trusted"):
+        await datapath.driver(**own, **where).observe(["swp1"])
+    await datapath.ovs.vsctl("del-ssl", "--", "del-controller", "br0")
 
 
 async def test_a_lost_answer_is_temporary_and_the_session_recovers(datapath: Datapath) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ironlane.model.errors import Invalid, Permanent, Temporary
@@ -62,6 +63,18 @@ class OpenFlowDriver:
             Permanent: the plan cannot be made on this switch.
         """
         steps = self._steps(plan, self._table or assumed_table(plan, self._uplinks))
+        return tuple(message.text for message in (*steps.bundle, *steps.after))
+
+    def render_after(self, plan: Plan, earlier: Sequence[Plan]) -> tuple[str, ...]:
+        """See `switches.base.Foresighted`."""
+        table = self._table or assumed_table(earlier[0] if earlier else plan, self._uplinks)
+        for done in earlier:
+            goal = steps_of(done, table, self._uplinks).pipeline
+            flows = {**{flow.key: flow for flow in foreign(table)}, **goal.flows}
+            # Ports that somebody else took down are up by then.
+            ports = [replace(port, config=0) for port in table.ports.values()]
+            table = Table.of(ports, flows.values(), goal.groups.values())
+        steps = steps_of(plan, table, self._uplinks)
         return tuple(message.text for message in (*steps.bundle, *steps.after))
 
     async def apply(self, plan: Plan) -> None:
