@@ -166,6 +166,26 @@ async def test_a_sub_port_or_its_network_that_is_down_is_not_carried(site: Site)
         assert site.carried() == {leaf: {"p1": trunked(*vlans)} for leaf in MACS}
 
 
+async def test_a_trunk_is_on_both_switches_of_its_bundle_or_on_none(site: Site) -> None:
+    async with site.conductor():
+        parent, red = [await site.tenant_port(name) for name in ("parent", "red")]
+        trunk = await trunk_of(site, parent, red)
+        site.leaves["leaf-2"].unreachable = True
+        await bind(site, parent)
+        for port in (parent, red):
+            await site.until(lambda tx, port=port: "leaf-2" in ports.get(tx, port).status_reason, "the reason is told")
+        await site.until(lambda _: not site.carried()["leaf-1"], "leaf-1 waits for leaf-2")
+        blue = await site.tenant_port("blue")
+        await site.store.write(lambda tx: trunks.add_subports(tx, trunk, [NewSubPort(blue)]))
+        await asyncio.sleep(0.2)
+        assert not site.carried()["leaf-1"]
+        assert (await site.store.read(lambda tx: trunks.get(tx, trunk))).status is TrunkStatus.BUILD
+        site.leaves["leaf-2"].unreachable = False
+        await until_active(site, trunk)
+        vlans = [await site.vlan(port) for port in (parent, red, blue)]
+        assert site.carried() == {leaf: {"p1": trunked(*vlans)} for leaf in MACS}
+
+
 async def test_one_switch_port_belongs_to_one_trunk(site: Site) -> None:
     parent, red, other = [await site.tenant_port(name) for name in ("parent", "red", "other")]
     await trunk_of(site, parent, red)
