@@ -111,7 +111,7 @@ def fabrics(draw: st.DrawFn) -> dict[str, PortConfig]:
     return desired
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=fabrics(), second=fabrics())
 async def test_what_is_applied_is_observed_and_the_inverse_returns(
     datapath: Datapath, first: dict[str, PortConfig], second: dict[str, PortConfig]

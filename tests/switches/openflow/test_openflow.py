@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ironlane.model.errors import Permanent, Temporary
@@ -119,6 +119,7 @@ def fabrics(draw: st.DrawFn) -> dict[str, PortConfig]:
     return {name: draw(st.sampled_from([*bundles.values()]) | single if bundles else single) for name in NAMES}
 
 
+@settings(deadline=None, max_examples=60)
 @given(configs=fabrics(), data=st.data())
 def test_a_table_reads_back_as_what_made_it_and_without_a_flow_it_does_not(
     configs: dict[str, PortConfig], data: st.DataObject
@@ -136,6 +137,7 @@ def test_a_table_reads_back_as_what_made_it_and_without_a_flow_it_does_not(
         assert nothing or (0 in read[name].tagged and read[name].lag not in {c.lag for c in configs.values()})
 
 
+@settings(deadline=None, max_examples=30)
 @given(configs=fabrics())
 def test_flows_and_groups_survive_the_wire(configs: dict[str, PortConfig]) -> None:
     made = pipeline(configs, NUMBERS, ["uplink"])
@@ -183,6 +185,17 @@ def test_a_flow_with_a_time_limit_is_not_ours_as_it_should_be() -> None:
     made = pipeline({"Ethernet1/1": RED}, NUMBERS, [])
     flows = [flow._replace(settings=(0, 60, 0)) if flow.match.in_port else flow for flow in made.flows.values()]
     assert read_ports(Table.of(PORTS, flows), [])["Ethernet1/1"] != RED
+
+
+def test_a_lag_whose_members_let_in_different_things_is_strange_as_a_whole() -> None:
+    lag = Lag(7, LagMode.STATIC)
+    trunk = PortConfig(PortMode.TRUNK, None, frozenset({Vlan(10), Vlan(20)}), lag)
+    made = pipeline({"Ethernet1/1": trunk, "Ethernet1/2": trunk}, NUMBERS, ["uplink"])
+    flows = [
+        flow for flow in made.flows.values() if (flow.match.in_port, flow.match.vlan_vid, flow.table) != (1, 4106, 0)
+    ]
+    read = read_ports(Table.of(PORTS, flows, made.groups.values()), ["uplink"])
+    assert read["Ethernet1/1"].vlans == read["Ethernet1/2"].vlans == {0, 10, 20}
 
 
 def test_a_group_without_its_flows_is_its_members() -> None:

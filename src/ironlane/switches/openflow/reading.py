@@ -96,6 +96,7 @@ def read_ports(table: Table, uplinks: Sequence[str]) -> dict[str, PortConfig]:
     """What each port carries. The uplinks must be there; they are not among the answers."""
     told = {name: config for name, config in table.told.items() if name not in uplinks}
     doubtful = {name for name in table.ports if name not in told}
+    doubtful |= _divided(told)
     doubtful |= _disputed(table, pipeline(told, table.numbers, uplinks))
     leaking = {name for flow in foreign(table) for name in _named(*reach(flow), table)}
     seen = _seen_vlans(table)
@@ -144,6 +145,15 @@ def _tell(name: str, number: int, given: tuple[Flow, ...]) -> PortConfig | None:
 
 
 # --- where the table is not what the ports call for ------------------------------------------------------------------
+
+
+def _divided(told: Mapping[str, PortConfig]) -> set[str]:
+    """Members of LAGs that do not let in the same from all of them: their group sends the same to each all the same."""
+    bundled: dict[int, dict[str, PortConfig]] = defaultdict(dict)
+    for name, config in told.items():
+        if config.lag:
+            bundled[config.lag.number][name] = config
+    return {name for members in bundled.values() if len(set(members.values())) > 1 for name in members}
 
 
 def _disputed(table: Table, expected: Pipeline) -> set[str]:
