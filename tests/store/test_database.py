@@ -108,3 +108,26 @@ async def test_a_connection_that_breaks_in_the_middle_is_replaced(store: Store) 
         with pytest.raises(Temporary):
             await store.write(cut)
         assert await store.write(take_lowest_vlan) == 200
+
+
+async def test_a_rehearsal_leaves_nothing_behind(any_store: Store) -> None:
+    hints: list[Hint] = []
+    any_store.listen(hints.append)
+
+    def work(tx: Tx) -> tuple[int, int]:
+        tx.hint("switch", "leaf-1")
+        return take_lowest_vlan(tx), take_lowest_vlan(tx)
+
+    assert await any_store.rehearse(work) == (200, 201)
+    assert (await count(any_store), hints) == (0, [])
+    assert await any_store.write(work) == (200, 201)
+    found = await asyncio.gather(*(any_store.rehearse(take_lowest_vlan) for _ in range(5)))
+    assert (found, await count(any_store)) == ([202] * 5, 2)
+
+
+async def test_a_rehearsal_tells_what_it_is_refused(any_store: Store) -> None:
+    def work(_tx: Tx) -> None:
+        raise Conflict("no")
+
+    with pytest.raises(Conflict, match="no"):
+        await any_store.rehearse(work)

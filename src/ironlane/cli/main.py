@@ -5,7 +5,11 @@ from __future__ import annotations
 import click
 
 from ironlane.cli.demo import demo
+from ironlane.cli.drift import drift
+from ironlane.cli.history import history
 from ironlane.cli.lab import lab
+from ironlane.cli.plan import plan
+from ironlane.cli.restore import restore
 from ironlane.cli.serve import serve
 from ironlane.cli.site import site
 from ironlane.cli.switch import switch
@@ -17,5 +21,5 @@ def main() -> None:
     """The bare-metal network service: puts servers on networks, and proves that they are nowhere else."""
 
 
-for command in (serve, site, switch, lab, demo):
+for command in (serve, site, switch, plan, drift, history, restore, lab, demo):
     main.add_command(command)

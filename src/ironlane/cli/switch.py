@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from ironlane.cli.options import URL
-from ironlane.model.errors import IronlaneError
+from ironlane.cli.show import get, table
 
 
 @click.group()
@@ -30,9 +29,9 @@ def list_(url: str) -> None:
             f"{s['applied_generation']}/{s['generation']}",
             s["reason"],
         )
-        for s in _get(url, "/fabric/v1/switches")["switches"]
+        for s in get(url, "/fabric/v1/switches")["switches"]
     ]
-    _table(("NAME", "KIND", "RACK", "STATE", "APPLIED", "REASON"), rows)
+    table(("NAME", "KIND", "RACK", "STATE", "APPLIED", "REASON"), rows)
 
 
 @switch.command()
@@ -42,15 +41,15 @@ def show(name: str, url: str) -> None:
     """One switch, and what its ports carry."""
     from urllib.parse import quote
 
-    found = _get(url, f"/fabric/v1/switches/{quote(name, safe='')}")
+    found = get(url, f"/fabric/v1/switches/{quote(name, safe='')}")
     for key, value in found.items():
         if key not in ("ports", "options") and value not in (None, ""):
             click.echo(f"{key:<20}{value}")
     for key, value in found["options"].items():
         click.echo(f"{'options.' + key:<20}{value}")
-    ports = _get(url, f"/fabric/v1/switches/{quote(name, safe='')}/ports")["ports"]
+    ports = get(url, f"/fabric/v1/switches/{quote(name, safe='')}/ports")["ports"]
     click.echo()
-    _table(("PORT", "CARRIES", "LAG", "WANTED", "HOST"), [_port_row(port) for port in ports])
+    table(("PORT", "CARRIES", "LAG", "WANTED", "HOST"), [_port_row(port) for port in ports])
 
 
 def _port_row(port: Mapping[str, Any]) -> tuple[str, ...]:
@@ -76,28 +75,3 @@ def _carries(config: Mapping[str, Any] | None) -> str:
     parts = [] if config["untagged"] is None else [str(config["untagged"])]
     parts += [f"{vlan}t" for vlan in config["tagged"]]
     return ",".join(parts) or "nothing"
-
-
-def _get(url: str, path: str) -> Any:
-    from ironlane.cli.client import Client
-
-    async def ask() -> Any:
-        async with Client(url) as client:
-            return await client.get(path)
-
-    try:
-        return asyncio.run(ask())
-    except IronlaneError as error:
-        raise click.ClickException(error.message) from error
-
-
-def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Columns as wide as their widest value. What a terminal would act on in a value is shown, not sent."""
-    shown = [titles, *(tuple(_printable(cell) for cell in row) for row in rows)]
-    widths = [max(len(row[column]) for row in shown) for column in range(len(titles))]
-    for row in shown:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)

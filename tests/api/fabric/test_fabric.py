@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ironlane.api.fabric.app import create
+from ironlane.api.fabric.app import RESOURCES, create
 from ironlane.model.fabric import HostId, PortConfig, Side, SwitchId, Vlan
 from ironlane.model.link import LocalLink
 from ironlane.model.plan import Change, Plan
@@ -26,6 +26,7 @@ LEAF: dict[str, Any] = {
     "physical_network": "physnet1",
     "rack": "r1",
     "idle_vlan": 99,
+    "policy": "report",
     "options": {"lag_name": "ae{number}"},
     "ports": ["Ethernet1/1", "Ethernet1/2"],
 }
@@ -56,7 +57,7 @@ async def attach(store: Store) -> None:
 async def test_versions(api: Client) -> None:
     versions = (await api.get("/")).json()["versions"]
     assert [(v["id"], v["links"][0]["href"]) for v in versions] == [("v1", "http://ironlane.test/fabric/v1/")]
-    assert (await api.get("/v1/")).json()["resources"] == ["switches", "attachments", "plans", "physical-networks"]
+    assert (await api.get("/v1/")).json()["resources"] == list(RESOURCES)
 
 
 async def test_a_switch_reads_back_as_it_was_written(api: Client) -> None:
@@ -78,6 +79,7 @@ async def test_put_replaces_and_repeats_harmlessly(api: Client, store: Store) ->
 
 
 BAD_SWITCHES = [
+    ({"policy": "ignore"}, 400, "policy"),
     ({"colour": "red"}, 400, "colour"),
     ({"kind": "junos"}, 400, "kind"),
     ({"kind": None}, 400, "kind"),
@@ -141,6 +143,9 @@ REFUSED = [
     ("DELETE", "/v1/switches/leaf-9", 404, "SwitchNotFound"),
     ("GET", "/v1/switches/leaf-9/ports", 404, "SwitchNotFound"),
     ("POST", "/v1/switches/leaf-9/reconcile", 404, "SwitchNotFound"),
+    ("POST", "/v1/switches/leaf-9/audit", 404, "SwitchNotFound"),
+    ("GET", "/v1/drifts?open=perhaps", 400, "Invalid"),
+    ("GET", "/v1/history?vlan=4095", 400, "Invalid"),
     ("DELETE", "/v1/physical-networks/nowhere", 404, "PhysicalNetworkNotFound"),
     ("DELETE", "/v1/physical-networks/physnet1", 409, "PhysicalNetworkInUse"),
     ("GET", "/v2", 404, "NotFound"),
@@ -196,6 +201,16 @@ async def test_switches_and_physical_networks_go_when_nothing_is_on_them(api: Cl
     assert (await api.delete("/v1/switches/leaf-1")).status == 204
     assert (await api.delete("/v1/physical-networks/physnet1")).status == 204
     assert (await api.get("/v1/physical-networks")).json() == {"physical_networks": []}
+
+
+async def test_an_audit_is_due_at_once(api: Client, store: Store) -> None:
+    hints: list[Hint] = []
+    store.listen(hints.append)
+    answer = await api.post("/v1/switches/leaf-1/audit", None)
+    assert (answer.status, answer.json()["audit_due"], hints) == (202, True, [Hint("switch", "leaf-1")])
+    assert (await api.get("/v1/switches/leaf-1")).json()["generation"] == 1, "nothing has changed by that"
+    assert (await api.post("/v1/audit", None)).status == 202
+    assert hints == [Hint("switch", "leaf-1")] * 2
 
 
 async def test_reconcile_wakes_the_fabric_loop(api: Client, store: Store) -> None:
