@@ -33,7 +33,7 @@ from ironlane.model.errors import IronlaneError, Permanent
 from ironlane.power.base import PowerDriver
 from ironlane.power.drivers import DRIVERS
 from ironlane.settings import Settings
-from ironlane.store import leases
+from ironlane.store import leases, previews
 from ironlane.store.database import Hint, Store, Tx, open_store
 from ironlane.store.leases import Membership
 from ironlane.store.schema import migrate
@@ -80,7 +80,7 @@ class Service:
             "switch": Worker(
                 "switch",
                 self.fabric.converge,
-                self._due(switches),
+                self._switches_due,
                 interval=settings.scan_interval,
             ),
             "node": Worker(
@@ -119,6 +119,12 @@ class Service:
 
     def _due(self, table: sa.Table) -> Callable[[bool], Awaitable[list[str]]]:
         return lambda waiting: self.store.read(lambda tx: leases.due(tx, table, waiting=waiting))
+
+    async def _switches_due(self, waiting: bool) -> list[str]:
+        """Also those that somebody in another process asks about."""
+        return await self.store.read(
+            lambda tx: [*leases.due(tx, switches, waiting=waiting), *previews.switches_asked(tx)]
+        )
 
     def _hinted(self, hint: Hint) -> None:
         self._workers[hint.kind].poke(hint.id)
