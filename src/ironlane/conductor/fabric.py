@@ -52,6 +52,7 @@ class _Session:
     """An open conversation with one switch, and what it showed last."""
 
     driver: SwitchDriver
+    kind: str
     access: Access
     observed: Mapping[str, PortConfig] = field(default_factory=dict)
     observed_at: datetime | None = None
@@ -104,7 +105,13 @@ class FabricLoop:
             return later or await self._failed(seen, error, lease, outcome)
         now, reached = self._store.now(), seen
         audit_at = now + self._settings.audit * _jitter(switch)
-        due_at = await self._store.write(lambda tx: reconcile.record(tx, reached, outcome, lease, audit_at))
+        try:
+            due_at = await self._store.write(lambda tx: reconcile.record(tx, reached, outcome, lease, audit_at))
+        except Temporary:
+            session.observed_at = None
+            if outcome.plan_id is not None:
+                await self._store.write(partial(reconcile.doubt, switch=switch))
+            raise
         return max(due_at - now, timedelta(0))
 
     async def _look(self, seen: SwitchView, session: _Session, outcome: Outcome) -> None:
@@ -222,10 +229,10 @@ class FabricLoop:
             timeout=self._settings.timeout,
         )
         session = self._sessions.get(seen.id)
-        if session is not None and session.access == access:
+        if session is not None and (session.kind, session.access) == (seen.kind, access):
             return session
         await self._forget(seen.id)
-        session = self._sessions[seen.id] = _Session(self._make_driver(seen.kind, access), access)
+        session = self._sessions[seen.id] = _Session(self._make_driver(seen.kind, access), seen.kind, access)
         return session
 
     async def _forget(self, switch: SwitchId) -> None:

@@ -67,8 +67,13 @@ class Outcome:
 
 def view(tx: Tx, switch: SwitchId, lease: Lease, ttl: timedelta) -> SwitchView | None:
     """Claim a switch and read what its writer needs; None when it is gone or another conductor owns it."""
+    ours = (switches.c.conductor == lease.hostname) & (switches.c.conductor_epoch == lease.epoch)
+    was_ours = tx.one(sa.select(switches.c.id).where(switches.c.id == switch, ours)) is not None
     if not leases.claim(tx, switches, switch, lease, ttl):
         return None
+    if not was_ours:
+        # Another conductor may have changed it since this one read it last.
+        tx.execute(sa.update(switches).where(switches.c.id == switch).values(audit_due=True))
     row = tx.execute(sa.select(switches).where(switches.c.id == switch)).one()
     owned = tx.all(sa.select(switch_ports.c.name, switch_ports.c.verified).where(switch_ports.c.switch_id == switch))
     return SwitchView(
@@ -174,6 +179,11 @@ def record_failure(
     for port in outcome.quarantined:
         where = (switch_ports.c.switch_id == seen.id) & (switch_ports.c.name == port)
         tx.execute(sa.update(switch_ports).where(where).values(quarantine=error.message))
+
+
+def doubt(tx: Tx, switch: SwitchId) -> None:
+    """A commit may have come after another conductor took the switch over: whoever owns it has to look at it."""
+    tx.execute(sa.update(switches).where(switches.c.id == switch).values(audit_due=True, due_at=tx.now))
 
 
 def close_plan(tx: Tx, seen: SwitchView, plan_id: str | None, lease: Lease) -> None:

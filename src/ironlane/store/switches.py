@@ -104,7 +104,7 @@ def put(tx: Tx, spec: SwitchSpec) -> SwitchRecord:
     values = {**asdict(spec), "policy": spec.policy.value}
     ports = values.pop("ports")
     if row is None:
-        tx.execute(sa.insert(switches).values(**values, generation=1, due_at=tx.now, created_at=tx.now))
+        tx.execute(sa.insert(switches).values(**values, generation=1, due_at=tx.now, audit_due=True, created_at=tx.now))
         _own(tx, spec.id, ports)
         tx.hint("switch", spec.id)
         return get(tx, spec.id)
@@ -113,7 +113,7 @@ def put(tx: Tx, spec: SwitchSpec) -> SwitchRecord:
     _check_attached(tx, spec, row, before - ports)
     if not changed and before == ports:
         return _record(row)
-    tx.execute(sa.update(switches).where(switches.c.id == spec.id).values(**changed, updated_at=tx.now))
+    tx.execute(sa.update(switches).where(switches.c.id == spec.id).values(**changed, audit_due=True, updated_at=tx.now))
     _disown(tx, spec.id, before - ports)
     _own(tx, spec.id, ports - before)
     touch(tx, {spec.id})
