@@ -6,8 +6,7 @@ import asyncio
 import os
 import random
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -67,17 +66,6 @@ async def _at_random(bench: Bench, scribe: Scribe, kills: int, dice: random.Rand
         bench.kill()
 
 
-@asynccontextmanager
-async def _hunted(hunt: Awaitable[None]) -> AsyncIterator[None]:
-    task = asyncio.ensure_future(hunt)
-    try:
-        yield
-        await task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 async def _life(bench: Bench, hunt: Callable[[Scribe, str], Awaitable[None]]) -> None:
     """Three servers through clean, deploy, delete and clean again while the service is hunted; then all is judged."""
     await bench.furnish()
@@ -88,8 +76,8 @@ async def _life(bench: Bench, hunt: Callable[[Scribe, str], Awaitable[None]]) ->
             since, before = bench.history.mark(), bench.kills
             await bench.until_up()
             await bench.ask(verb)
-            async with _hunted(hunt(scribe, phase)):
-                await bench.until_state(state)
+            await hunt(scribe, phase)
+            await bench.until_state(state)
             await bench.until_up()
             await bench.until_state(state)
             check_sequences(bench, phase, since)
