@@ -11,7 +11,7 @@ trunk), and servers that are not `active` (the lifecycle loop is at work on them
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -152,7 +152,7 @@ def carry_out(tx: Tx, actions: Sequence[Action]) -> list[Action]:
     return [replace(action, conflict=conflicts.get(action.network_port, "")) for action in actions]
 
 
-def _attempt(tx: Tx, action: Action, step: Any, conflicts: dict[str, str]) -> None:
+def _attempt(tx: Tx, action: Action, step: Callable[[Tx, Action], None], conflicts: dict[str, str]) -> None:
     try:
         with tx.connection.begin_nested():
             step(tx, action)
