@@ -255,8 +255,8 @@ async def test_two_conductors_share_the_nodes_and_one_takes_over_when_the_other_
     site.assert_walls_stood()
 
 
-async def test_a_conductor_that_joins_is_given_its_share_of_nodes_that_another_had(any_site: Site) -> None:
-    site, ttl = any_site, timedelta(seconds=1.5)
+async def test_a_conductor_that_joins_is_given_its_share_of_nodes_that_another_had(site: Site) -> None:
+    ttl = timedelta(seconds=1.5)
     made = [await site.node(number) for number in range(1, 7)]
     async with site.conductor("c1", ttl):
         await asyncio.gather(*(site.to_available(node) for node in made))
