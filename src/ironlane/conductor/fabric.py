@@ -167,6 +167,7 @@ class FabricLoop:
         outcome.plan_id = await self._store.write(lambda tx: reconcile.save_plan(tx, seen, plan, rendered, lease))
         # From here on the switch may be anything between before and after, until it is read back.
         session.observed_at = outcome.observed = None
+        self._lease()  # the last moment to notice that this process slept and its lease ran out
         await session.driver.apply(plan)
         outcome.observed = await self._read(seen, session)
 

@@ -197,8 +197,11 @@ def _close_plans(tx: Tx, seen: SwitchView, outcome: Outcome) -> None:
     for plan in plans.unfinished(tx, seen.id):
         if plan.id == outcome.plan_id:
             plans.finish(tx, plan.id, plans.Outcome.VERIFIED)
-        else:
-            plans.finish(tx, plan.id, plans.Outcome.FAILED, "its conductor stopped before the switch was read back")
+            continue
+        # Its conductor stopped before it could say. What the switch shows now tells, if it was this plan's doing.
+        shown = all((outcome.observed or {}).get(c.port) == c.after for c in plan.plan.changes)
+        closed = plans.Outcome.VERIFIED if shown and outcome.plan_id is None else plans.Outcome.FAILED
+        plans.finish(tx, plan.id, closed, "its conductor stopped before the switch was read back")
     if outcome.plan_id is not None:
         freed = (switch_ports.c.switch_id == seen.id) & (switch_ports.c.quarantine != "")
         tx.execute(sa.update(switch_ports).where(freed).values(quarantine=""))
