@@ -72,8 +72,14 @@ class Bench:
         plan = diff(LEAF, desired, await self.driver.observe(desired))
         self.switch.lines.clear()
         text = self.driver.render(plan)
+        before = self.forwarding
+        self.history.clear()
         await self.driver.apply(plan)
         assert tuple(self.switch.lines) == text, "what is shown is what is sent"
+        for moment in self.history:
+            for port, at in moment.items():
+                strange = at.vlans - before[port].vlans - self.forwarding[port].vlans
+                assert not strange, f"{port} carried {strange} for a moment"
         assert await self.driver.observe(desired) == desired
         return plan
 

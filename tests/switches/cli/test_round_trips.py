@@ -25,7 +25,7 @@ def bench(request: pytest.FixtureRequest, runner: asyncio.Runner) -> Iterator[Be
     runner.run(bench.stop())
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_what_is_applied_is_read_back_and_its_inverse_leads_back(
     bench: Bench, runner: asyncio.Runner, data: st.DataObject

@@ -20,8 +20,9 @@ class EosShell(BlockShell):
     session: str | None = None
 
     def leave(self) -> str:
-        self.staged = None if self.session is not None else self.staged
-        self.session = None
+        if self.session is not None:
+            self.session = self.staged = None
+            self.changed = False
         return super().leave()
 
 

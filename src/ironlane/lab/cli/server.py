@@ -30,11 +30,6 @@ class Faults:
     drop_at: int | None = None
     """The connection breaks before this many further lines are carried out (counted down; None: never)."""
 
-    @property
-    def lines_left(self) -> int | None:
-        """How many more lines are carried out before the connection breaks."""
-        return self.drop_at
-
 
 class CliSwitch:
     """A virtual switch's command line on 127.0.0.1. It may be stopped and started again; what runs is kept, unless it
@@ -166,7 +161,8 @@ class CliSwitch:
             self.lines.append(line)
         faults = self.faults
         if _among(line, faults.hang):
-            await asyncio.Event().wait()
+            await process.wait_closed()
+            return False
         await self._take_time(line)
         if faults.drop_at is not None:
             faults.drop_at -= 1
@@ -179,7 +175,8 @@ class CliSwitch:
             self.drop()
             return False
         echo = "" if secret else line
-        text = f"{echo}\n{answer}{shell.prompt}".replace("\n", "\r\n")
+        prompt = "" if shell.asks_password else shell.prompt
+        text = f"{echo}\n{answer}{prompt}".replace("\n", "\r\n")
         process.stdout.write(text)
         await process.stdout.drain()
         return True

@@ -91,7 +91,7 @@ class CliDriver:
     def render(self, plan: Plan) -> tuple[str, ...]:
         """See `SwitchDriver.render`.
 
-        Which VLANs are defined, and which ports are in the LAGs, is not in the plan; it is taken from the last
+        Which VLANs are defined, which ports are in the LAGs, and what ports really carry before, is taken from the last
         `observe`. Without one (`apply` makes up for it) no VLAN is defined, and the plan's ports are all there are.
         """
         if not plan:
@@ -106,7 +106,7 @@ class CliDriver:
             return
         session = await self._connected()
         if self._known is None:
-            await self._read(session, ())
+            await self._read(session, [change.port for change in plan.changes])
         known, self._known = self._known or write.Known(), None
         body = write.lines(plan, known, self._platform, define_vlans=self._define_vlans)
         form = self._platform.transaction
@@ -132,7 +132,9 @@ class CliDriver:
         form = self._platform.transaction
         commit = form.commit
         if form.confirmed is not None and self._confirm_timeout:
-            limits = {"seconds": self._confirm_timeout, "minutes": -(-self._confirm_timeout // 60)}
+            seconds = self._confirm_timeout
+            clock = f"{seconds // 3600:02}:{seconds % 3600 // 60:02}:{seconds % 60:02}"
+            limits = {"clock": clock, "minutes": -(-seconds // 60)}
             commit = (*write.expand(form.confirmed.commit, limits), *write.expand(form.confirmed.confirm, limits))
         return (*commit, *(form.save if self._save else ()))
 

@@ -48,8 +48,8 @@ VALUES = {
     "new_vlans": "each VLAN to define",
     "new_vlan_lists": "the same as lists, a line's worth each",
     "item": "the value that `each` is at",
-    "seconds": "the time limit of a confirmed commit; `minutes` is the same, rounded up",
-    "minutes": "see `seconds`",
+    "clock": "the time limit of a confirmed commit as hh:mm:ss",
+    "minutes": "the same in minutes, rounded up",
 }
 """What templates may name, in `{braces}` and after `if`, `unless` and `each`."""
 

@@ -58,7 +58,7 @@ def observation(answers: Sequence[str], wanted: Collection[str], platform: Platf
         if platform.ports.fullmatch(name) is not None
     }
     defined = {vlan for ids in vlan_names.values() for vlan in parse_vlans(ids, {})}
-    return Observation(ports, Known(members, frozenset(defined)))
+    return Observation(ports, Known(members, frozenset(defined), ports))
 
 
 def statements(question: Question, answer: str) -> Iterator[str]:

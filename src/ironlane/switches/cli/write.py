@@ -7,7 +7,7 @@ LAG, empty LAGs go, LAGs are made or changed, ports on their own, at last ports 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ironlane.model.errors import Permanent
@@ -27,6 +27,9 @@ class Known:
     """Port → LAG number, for all ports of the switch; None before the first look."""
     vlans: Collection[int] = ()
     """The VLANs that are defined."""
+    ports: Mapping[str, PortConfig] = field(default_factory=dict)
+    """What ports carry. It goes before what a plan says that they carried: the plan may have been carried out already,
+    or in part."""
 
     def after(self, plan: Plan) -> Known:
         """The same once the plan is carried out."""
@@ -35,7 +38,12 @@ class Known:
             members.pop(change.port, None)
             if change.after.lag is not None:
                 members[change.port] = change.after.lag.number
-        return Known(members, frozenset(self.vlans) | frozenset(_wanted(plan)))
+        ports = {**self.ports, **{change.port: change.after for change in plan.changes}}
+        return Known(members, frozenset(self.vlans) | frozenset(_wanted(plan)), ports)
+
+    def corrected(self, plan: Plan) -> Plan:
+        """The plan with what ports really carry before it."""
+        return replace(plan, changes=tuple(replace(c, before=self.ports.get(c.port, c.before)) for c in plan.changes))
 
 
 def lines(plan: Plan, known: Known, platform: Platform, *, define_vlans: bool = True) -> list[str]:
@@ -44,6 +52,7 @@ def lines(plan: Plan, known: Known, platform: Platform, *, define_vlans: bool = 
     Raises:
         Permanent: a port config that the platform cannot express, or members of one LAG that contradict each other.
     """
+    plan = known.corrected(plan)
     for change in plan.changes:
         problem = _problem(change, platform)
         if problem:
@@ -176,10 +185,10 @@ def _removed(plan: Plan, known: Known, after: Known, platform: Platform) -> list
     left = {was for change in plan.changes if (was := _was(change, known)) is not None}
     empty = left - set((after.members or {}).values())
     anew = set()
-    for change in plan.changes:
-        before, now = change.before.lag, change.after.lag
-        if platform.lag.settings_fixed and before and now and before.number == now.number and before != now:
-            anew.add(now.number)
+    for number, config in _lags(plan) if platform.lag.settings_fixed else ():
+        was = _lag_before(number, plan)
+        if was is not None and was.lag != config.lag:
+            anew.add(number)
     return sorted(empty | anew)
 
 
