@@ -98,7 +98,8 @@ class FabricLoop:
                 due = seen
                 seen = await self._store.write(lambda tx: reconcile.retry_withheld(tx, due, lease))
             await self._bring(seen, session, lease, outcome)
-        except IronlaneError as error:
+        except Exception as unforeseen:
+            error = _told(seen, unforeseen)
             if seen.questions:
                 ids = [question.id for question in seen.questions]
                 await self._store.write(partial(previews.fail, ids=ids, reason=error.message))
@@ -244,6 +245,15 @@ class FabricLoop:
     async def close(self) -> None:
         """End all sessions with switches."""
         await asyncio.gather(*(self._forget(switch) for switch in list(self._sessions)))
+
+
+def _told(seen: SwitchView, error: Exception) -> IronlaneError:
+    """An error as the switch's row tells it. What nobody foresaw is a fault of ours: tried again, and told by its kind
+    only, because its words may hold anything."""
+    if isinstance(error, IronlaneError):
+        return error
+    log.error("switch not converged: unforeseen error", switch=seen.id, exc_info=error)
+    return Temporary(f"unforeseen {type(error).__name__} at switch {seen.id}; the service's log has the details")
 
 
 def _jitter(switch: SwitchId) -> float:

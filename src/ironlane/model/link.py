@@ -124,7 +124,8 @@ def parse_links(profile: Mapping[str, Any], *, where: str = "binding:profile") -
     if not isinstance(raw, list):
         raise Invalid("must be a list of links", field=where)
     links = [parse_link(item, where=f"{where}[{index}]") for index, item in enumerate(raw)]
-    if len(set(links)) != len(links):
+    managed = [link for link in links if not link.unmanaged]
+    if len(set(managed)) != len(managed):
         raise Invalid("names the same switch port twice", field=where)
     return links
 

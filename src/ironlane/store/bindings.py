@@ -96,6 +96,11 @@ def bind(tx: Tx, wish: Wish, *, where: str = "binding:profile") -> None:
     places = _places(tx, wish, where)
     near = around(tx, [wish.host], [(p.switch, p.port) for p in places], [wish.network_port])
     present = [a for a in near if a.network_port == wish.network_port and a.state is not LEAVING]
+    if not places:
+        # The links say that no switch of ours is on them: there is nothing to configure, nor to read back.
+        leave(tx, present)
+        set_status(tx, {wish.network_port: ("ACTIVE", "")})
+        return
     lag = _lag(tx, wish, {p.switch for p in places}, present, where)
     wanted = {(p.switch, p.port, wish.host, wish.vlan, lag) for p in places}
     same = [a for a in present if (a.switch, a.port, a.host, a.vlan, a.lag) in wanted]
@@ -123,9 +128,8 @@ def unbind(tx: Tx, network_port: str) -> None:
     Nothing that waits is admitted by this: what leaves stands in its way until it is gone.
     """
     present = [a for a in of_network_port(tx, network_port) if a.state is not LEAVING]
-    if present:
-        leave(tx, present)
-        set_status(tx, {network_port: status_of([], [], {})})
+    leave(tx, present)
+    set_status(tx, {network_port: status_of([], [], {})})
 
 
 def join(tx: Tx, added: Sequence[Attachment], freed: Sequence[Attachment] = ()) -> None:

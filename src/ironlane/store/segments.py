@@ -9,7 +9,7 @@ from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, Vlan
 from ironlane.model.network import PhysicalNetwork
 from ironlane.store.database import Tx
 from ironlane.store.settling import release_segments
-from ironlane.store.tables import segments, switches
+from ironlane.store.tables import segments, switch_ports, switches
 
 _FIELD = "provider:segmentation_id"
 
@@ -70,11 +70,19 @@ def release(tx: Tx, network_id: str) -> None:
 
 
 def idle_vlans(tx: Tx, physical_network: str) -> set[int]:
-    """VLANs that idle switch ports carry; a switch of no physical network counts for all of them."""
-    query = sa.select(switches.c.idle_vlan).where(
-        switches.c.idle_vlan.is_not(None), switches.c.physical_network.in_([physical_network, ""])
+    """VLANs that idle switch ports carry, or may still carry; a switch of no physical network counts for all of them.
+
+    What was read back from a switch that is behind its rows counts as well: its idle VLAN may have been another before.
+    """
+    here = switches.c.physical_network.in_([physical_network, ""])
+    idle = set(tx.execute(sa.select(switches.c.idle_vlan).where(switches.c.idle_vlan.is_not(None), here)).scalars())
+    behind = (
+        sa.select(switch_ports.c.observed["untagged"].as_integer())
+        .join(switches, switches.c.id == switch_ports.c.switch_id)
+        .where(here, switches.c.generation != switches.c.applied_generation, switch_ports.c.observed.is_not(None))
+        .distinct()
     )
-    return set(tx.execute(query).scalars())
+    return idle | {vlan for vlan in tx.execute(behind).scalars() if vlan is not None}
 
 
 def _insert(tx: Tx, network_id: str, physical_network: str, vlan: int) -> None:

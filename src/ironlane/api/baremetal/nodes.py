@@ -17,7 +17,7 @@ from ironlane.api.baremetal.node_fields import INTERFACES, NODE, enabled_interfa
 from ironlane.model.errors import Conflict, Forbidden, Invalid
 from ironlane.model.node import Node
 from ironlane.model.states import DELETABLE, WORKING, ProvisionState
-from ironlane.store import conductors, nodes, provisioning
+from ironlane.store import conductors, nodes, provisioning, vifs
 from ironlane.store.database import Tx
 from ironlane.store.tables import nodes as rows
 
@@ -86,8 +86,10 @@ async def delete(call: Call) -> Response:
     def write(tx: Tx) -> None:
         node = nodes.get(tx, call.path("node"))
         _require_deletable(node)
-        # What the lifecycle loop made for the ramdisk goes with the node; tenant ports are their owners' to delete.
+        # What the lifecycle loop made for the ramdisk goes with the node. Tenant ports are their owners' to delete, but
+        # nobody would ever take the switch ports of a server that is not on record any more off their networks.
         provisioning.unplug(tx, node)
+        vifs.detach_all(tx, node)
         nodes.delete(tx, node.id)
 
     await call.store.write(write)
