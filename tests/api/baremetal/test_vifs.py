@@ -200,3 +200,14 @@ async def test_detach_copes_with_a_network_port_that_is_not_ours_any_more(api: B
         assert await network_port(api, vif) == before
     assert (await api.delete(f"/v1/nodes/n1/vifs/{vif}")).status == 204
     assert await api.shown("/v1/nodes/n1/vifs") == {"vifs": []}
+
+
+async def test_a_server_that_is_taken_off_record_leaves_its_tenants_networks(api: Baremetal) -> None:
+    node = await two_bonds(api, "n1", 1, (1, 1))
+    vif = await attached(api, node, "net1")
+    await with_node(api, node, vifs.plug)
+    assert await on_switch_ports(api, vif)
+    await api.put_in(node, provision_state="active", maintenance=True)
+    assert (await api.delete("/v1/nodes/n1")).status == 204
+    assert await on_switch_ports(api, vif) == set(), "nobody else would ever take them off"
+    assert (await network_port(api, vif)).host_id == ""
