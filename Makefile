@@ -15,7 +15,7 @@ demo: $(VENV)/.runtime  ## two racks, sixteen servers, three tenants: the main j
 	$(BIN)/ironlane demo
 
 test: $(VENV)/.dev    ## all tests; says plainly what it leaves out on this machine
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev    ## formatting, lint, types, floors
 	$(BIN)/ruff format --check .
