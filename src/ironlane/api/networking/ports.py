@@ -192,7 +192,8 @@ async def update(ident: str, body: PortChange, store: StoreDep, revision: Revisi
     port_id = row_id(NOUN, ident)
 
     def change(tx: Tx) -> list[View]:
-        expect_revision(NOUN, ports.get(tx, port_id), revision)
+        if revision is not None:
+            expect_revision(NOUN, ports.get(tx, port_id), revision)
         return _views(tx, [ports.update(tx, port_id, body.port.stored())])
 
     return JSONResponse({NOUN: (await store.write(change))[0]})
@@ -202,7 +203,8 @@ async def delete(ident: str, store: StoreDep, revision: RevisionDep) -> Response
     port_id = row_id(NOUN, ident)
 
     def remove(tx: Tx) -> None:
-        expect_revision(NOUN, ports.get(tx, port_id), revision)
+        if revision is not None:
+            expect_revision(NOUN, ports.get(tx, port_id), revision)
         ports.delete(tx, port_id)
 
     await store.write(remove)
