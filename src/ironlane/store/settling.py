@@ -51,6 +51,7 @@ _WAKE = (
     .where(nodes.c.id.in_(sa.bindparam("ids", expanding=True)), nodes.c.due_at.is_not(None))
     .values(due_at=sa.bindparam("now"))
 )
+_NODES = sa.select(nodes.c.id).where(nodes.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
 def settle(
@@ -160,8 +161,8 @@ def _wake_nodes(tx: Tx, hosts: Collection[str]) -> None:
     """Nodes that wait for their switch ports are due: by their rows, because another conductor may own them."""
     if hosts:
         tx.execute(_WAKE, {"ids": sorted(hosts), "now": tx.now})
-    for host in hosts:
-        tx.hint("node", host)
+        for node in tx.execute(_NODES, {"ids": sorted(hosts)}).scalars():  # a host need not be a node of ours
+            tx.hint("node", node)
 
 
 def _store_observed(
