@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 LOCK   := uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: help setup demo test lint format lock clean
+.PHONY: help setup demo bench test lint format lock clean
 
 help:           ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,9 @@ setup: $(VENV)/.dev   ## virtual environment with the tools for tests and linter
 
 demo: $(VENV)/.runtime  ## two racks, sixteen servers, three tenants: the main job on a virtual site
 	$(BIN)/ironlane demo
+
+bench: $(VENV)/.runtime ## fleet moves beside the ideal and Neutron, into docs/performance.md; QUICK=1: a minute or two
+	$(BIN)/python -m bench.fabric $(if $(QUICK),--quick --results /tmp/ironlane-bench.json,--docs docs)
 
 test: $(VENV)/.dev    ## all tests; says plainly what it leaves out on this machine
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -30,6 +33,7 @@ format: $(VENV)/.dev  ## put the source into its standard form
 lock:           ## pin the newest versions of all dependencies
 	$(LOCK) --upgrade pyproject.toml --extra postgresql -o requirements/runtime.lock
 	$(LOCK) --upgrade requirements/dev.in -o requirements/dev.lock
+	$(LOCK) --upgrade requirements/bench-peer.in -o requirements/bench-peer.lock
 
 clean:          ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Arista EOS as the lab speaks it, and the lines beyond that which networking-generic-switch sends.
+"""Arista EOS as the lab speaks it, and what networking-generic-switch sends and expects beyond that.
 
 One virtual switch for all who are measured. It computes no forwarding, which nobody here looks at.
 """
@@ -22,8 +22,16 @@ def _access(shell: Any, _: re.Match[str]) -> str:
     return str(shell.touched())
 
 
+_TERMINAL = {
+    r"terminal width (\d+)": lambda _, match: f"Width set to {match[1]} columns.\n",
+    "terminal length 0": lambda *_: "Pagination disabled.\n",
+    "copy running-config startup-config": blocks.save,
+}
+"""What netmiko waits for when it logs in, and how it saves."""
+
+
 class _Shell(EosShell):
-    exec_lines = EosShell.exec_lines
+    exec_lines = blocks.compiled(_TERMINAL) + EosShell.exec_lines
     config_lines = blocks.compiled({r"name \S+": blocks.nothing}) + EosShell.config_lines
     interface_lines = blocks.compiled({"no switchport mode (access|trunk)": _access}) + EosShell.interface_lines
 

@@ -64,7 +64,7 @@ async def service() -> AsyncIterator[Service]:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
             )
-        assert process.stdout is not None  # noqa: S101 - a pipe
+        assert process.stdout is not None
         try:
             line = await asyncio.wait_for(process.stdout.readline(), 30)
             if not line:

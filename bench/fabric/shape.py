@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 PHYSICAL_NETWORK = "physnet1"
 PROVISIONING_VLAN = 100
 TENANT_VLANS = (1000, 1999)
-PASSWORD = "bench-only"  # noqa: S105 - of switches on loopback that live for a minute
+PASSWORD = "bench-only"
 
 
 @dataclass(frozen=True)
