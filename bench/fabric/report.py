@@ -131,9 +131,9 @@ def plot(found: Record) -> str:
         path = " ".join(f"{x_of(moved):.1f},{y_of(rate):.1f}" for moved, rate in sorted(own))
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"{dashes}/>')
         parts += [f'<circle cx="{x_of(n):.1f}" cy="{y_of(r):.1f}" r="3" fill="{colour}"/>' for n, r in own]
-        place, at = _WIDTH - _RIGHT + 16, _TOP + 8 + 18 * row
-        parts.append(f'<path d="M{place} {at - 4}h22" stroke="{colour}" stroke-width="2"{dashes}/>')
-        parts.append(_text(place + 28, at, name))
+        left, base = _WIDTH - _RIGHT + 16, _TOP + 8 + 18 * row
+        parts.append(f'<path d="M{left} {base - 4}h22" stroke="{colour}" stroke-width="2"{dashes}/>')
+        parts.append(_text(left + 28, base, name))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
