@@ -9,6 +9,7 @@ from typing import Any
 import asyncssh
 from hypothesis import strategies as st
 
+from ironlane.lab.cli import PLATFORMS as DIALECTS
 from ironlane.lab.cli import CliSwitch
 from ironlane.lab.forwarding import LagMembership, PortForwarding
 from ironlane.model.fabric import LacpRate, Lag, LagMode, PortConfig, PortMode, SwitchId, Vlan
@@ -20,21 +21,16 @@ from ironlane.switches.cli import platform as platforms
 SECRET = "admin"
 LEAF = SwitchId("leaf-1")
 KEY = asyncssh.generate_private_key("ssh-ed25519")
-PORT_NAMES = {
-    "arista-eos": "Ethernet{}",
-    "aruba-aoscx": "1/1/{}",
-    "cisco-iosxe": "GigabitEthernet1/0/{}",
-    "cisco-nxos": "Ethernet1/{}",
-    "dell-os10": "ethernet1/1/{}",
-    "juniper-junos": "xe-0/0/{}",
-    "nvidia-cumulus": "swp{}",
-    "sonic": "Ethernet{}",
-}
 PLATFORMS = platforms.names()
+IN_THE_LAB = [name for name in PLATFORMS if name in DIALECTS]
+
+
+def port_name(platform: str, number: int) -> str:
+    return platforms.load(platform).example.replace("{number}", str(number))
 
 
 def port_names(platform: str, count: int = 5) -> list[str]:
-    return [PORT_NAMES[platform].format(number) for number in range(1, count + 1)]
+    return [port_name(platform, number) for number in range(1, count + 1)]
 
 
 @dataclass

@@ -17,12 +17,12 @@ from ironlane.switches.base import Access
 from ironlane.switches.cli import CliDriver
 from ironlane.switches.cli import driver as driver_module
 from ironlane.switches.cli import platform as platforms
-from tests.switches.cli.bench import LEAF, PLATFORMS, Bench
+from tests.switches.cli.bench import IN_THE_LAB, LEAF, PLATFORMS, Bench
 
 ON_10 = PortConfig(untagged=Vlan(10))
 ON_20 = PortConfig(untagged=Vlan(20))
 SHUT = PortConfig(enabled=False)
-ATOMIC = [name for name in PLATFORMS if platforms.load(name).transaction.atomic]
+ATOMIC = [name for name in IN_THE_LAB if platforms.load(name).transaction.atomic]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def on(*platform_names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("bench", platform_names, indirect=True)
 
 
-@on(*PLATFORMS)
+@on(*IN_THE_LAB)
 async def test_one_plan_is_one_commit_and_survives_a_reboot(bench: Bench) -> None:
     desired = dict.fromkeys(bench.ports, ON_10)
     await bench.converge(desired)
@@ -119,7 +119,7 @@ async def test_lines_after_a_refused_one_are_not_sent() -> None:
     await bench.stop()
 
 
-@on(*(name for name in PLATFORMS if name != "aruba-aoscx"))
+@on(*(name for name in IN_THE_LAB if name != "aruba-aoscx"))
 async def test_a_lock_is_temporary(bench: Bench) -> None:
     port = bench.ports[0]
     before = await bench.driver.observe([port])
@@ -217,7 +217,7 @@ async def test_an_endless_answer_is_refused(bench: Bench) -> None:
         await CliDriver(bench.access(max_answer=100)).observe(bench.ports)
 
 
-@on(*PLATFORMS)
+@on(*IN_THE_LAB)
 async def test_ports_that_the_switch_does_not_have(bench: Bench) -> None:
     missing = bench.ports[0][:-1] + "9"
     assert set(await bench.driver.observe([bench.ports[0], missing, "no such port"])) == {bench.ports[0]}

@@ -20,7 +20,7 @@ from ironlane.switches.base import Access
 from ironlane.switches.cli import CliDriver, read, write
 from ironlane.switches.cli import platform as platforms
 from ironlane.switches.cli.platform import Platform
-from tests.switches.cli.bench import PLATFORMS, PORT_NAMES
+from tests.switches.cli.bench import PLATFORMS, port_name
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "cli"
 PLANS: dict[str, Any] = yaml.safe_load((GOLDEN / "plans.yaml").read_text())
@@ -71,13 +71,12 @@ def test_a_plan_becomes_exactly_these_lines(platform: str, name: str) -> None:
     case, form = PLANS[name], platforms.load(platform)
     if not {"static": form.lag.static, "trunk_without_native": form.trunk_without_native}.get(case.get("needs"), True):
         pytest.skip(f"{form.title} has no {name}")
-    ports = PORT_NAMES[platform]
     changes = [
-        Change(ports.format(c["port"]), port_config(c["before"], form), port_config(c["after"], form))
+        Change(port_name(platform, c["port"]), port_config(c["before"], form), port_config(c["after"], form))
         for c in case["changes"]
     ]
     driver = CliDriver(Access(SwitchId("leaf-1"), "192.0.2.1", options={"platform": platform}))
-    members = {ports.format(port): lag for port, lag in case.get("members", {}).items()}
+    members = {port_name(platform, port): lag for port, lag in case.get("members", {}).items()}
     driver._known = write.Known(members, frozenset(case.get("vlans", [1])))
     lines = driver.render(Plan(SwitchId("leaf-1"), tuple(changes)))
     compare("\n".join(lines) + "\n", GOLDEN / platform / f"{name}.txt")
@@ -89,7 +88,7 @@ def test_answers_become_exactly_these_port_configs(platform: str) -> None:
     parts = (folder / "observe.txt").read_text().split(">>> ")[1:]
     answers = dict(part.split("\n", 1) for part in parts)
     assert list(answers) == [question.command for question in form.read]
-    wanted = {PORT_NAMES[platform].format(number) for number in range(25)}
+    wanted = {port_name(platform, number) for number in range(25)}
     seen = read.observation(list(answers.values()), wanted, form)
     document = {
         "ports": {port: described(config) for port, config in seen.ports.items()},

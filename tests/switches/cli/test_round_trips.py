@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.switches.cli.bench import PLATFORMS, Bench, switches
+from tests.switches.cli.bench import IN_THE_LAB, Bench, switches
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@pytest.fixture(scope="module", params=PLATFORMS)
+@pytest.fixture(scope="module", params=IN_THE_LAB)
 def bench(request: pytest.FixtureRequest, runner: asyncio.Runner) -> Iterator[Bench]:
     bench = runner.run(Bench(request.param).start())
     yield bench

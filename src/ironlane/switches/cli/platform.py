@@ -31,7 +31,7 @@ VALUES = {
     "vlans": "all VLANs that are let through, as a list in the platform's form (its first line's worth)",
     "more_vlans": "each further line's worth of that list",
     "each_vlan": "each VLAN that is let through",
-    "gone": "each VLAN that was let through before, and is no longer",
+    "gone": "each VLAN that was let through before, and is no longer; of a member, by the port itself",
     "gone_lists": "of a trunk that stays a trunk: the same as lists, a line's worth each",
     "retagged": "each VLAN that stays, but tagged instead of untagged or the other way round",
     "lag": "number of the LAG that the port is in after the plan",
@@ -240,6 +240,8 @@ class Platform(_Form):
     """Not read: a place for YAML anchors."""
     ports: re.Pattern[str]
     """Names of ports that may be managed. Nothing else gets into a line."""
+    example: str
+    """Such a name by `{number}`, for golden files and other tests."""
     vlans: Annotated[range, BeforeValidator(_range)] = range(VLAN_MIN, VLAN_MAX + 1)
     """VLANs that ports may be put on."""
     vlan_list: int = Field(default=200, gt=8)

@@ -99,13 +99,13 @@ def _leaves(node: Any, path: str) -> Iterator[str]:
 
 
 def parse_vlans(text: str, names: Mapping[str, str]) -> set[int]:
-    """`10,20-22`, `10 20`, `all`, `none`, or a VLAN's name.
+    """`10,20-22`, `10 20 to 22`, `all`, `none`, or a VLAN's name.
 
     Raises:
         ValueError: it is none of these, or outside 1 to 4094.
     """
     found: set[int] = set()
-    for word in re.split(r"[,\s]+", text.strip()):
+    for word in re.split(r"[,\s]+", re.sub(r"\s+to\s+", "-", text.strip())):
         if word == "all":
             found.update(_ALL)
         elif match := re.fullmatch(r"(\d+)(?:-(\d+))?", names.get(word, word)):

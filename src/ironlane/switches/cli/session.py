@@ -72,7 +72,7 @@ class CliSession:
     @property
     def is_open(self) -> bool:
         """No failure so far, and the switch has not hung up."""
-        return self._usable and not self._process.stdout.at_eof()
+        return self._usable and not self._process.stdout.at_eof() and not self._process.channel.is_closing()
 
     async def ask(self, line: str, timeout: float | None = None) -> str:
         """Send a line and return its answer, whatever it says, without the echo and the next prompt.

@@ -82,7 +82,9 @@ def lines(plan: Plan, known: Known, platform: Platform, *, define_vlans: bool = 
             if single is (change.after.lag is None):
                 before = change.before if change.before.lag is None else _NOTHING
                 values = _values(change.port, change.after, before, platform)
-                values["joined"] = not single and (change in leaving or change.before.lag is None)
+                if not single:  # what the port let through by itself goes, whatever the LAG carries
+                    values |= {"gone": sorted(before.vlans), "retagged": []}
+                    values["joined"] = change in leaving or change.before.lag is None
                 sent += expand(write.port if single else write.member, values)
     return sent
 
@@ -186,8 +188,8 @@ def _removed(plan: Plan, known: Known, after: Known, platform: Platform) -> list
     empty = left - set((after.members or {}).values())
     anew = set()
     for number, config in _lags(plan) if platform.lag.settings_fixed else ():
-        was = _lag_before(number, plan)
-        if was is not None and was.lag != config.lag:
+        before = _lag_before(number, plan)
+        if before is not None and before.lag != config.lag:
             anew.add(number)
     return sorted(empty | anew)
 
