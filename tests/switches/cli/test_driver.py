@@ -212,6 +212,13 @@ async def test_a_line_that_looks_like_a_prompt_is_not_taken_for_one(bench: Bench
     assert [config.description for config in seen.values()] == ["spine-1#", "leaf-1(config)#x"]
 
 
+@on(*IN_THE_LAB)
+async def test_a_refused_question_is_not_an_empty_switch(bench: Bench) -> None:
+    bench.switch.faults.refuse.add(platforms.load(bench.platform).read[-1].command)
+    with pytest.raises(Permanent, match=r"leaf-1: '(show|nv|sudo) "):
+        await bench.driver.observe(bench.ports)
+
+
 async def test_an_endless_answer_is_refused(bench: Bench) -> None:
     with pytest.raises(Permanent, match="longer than `max_answer`"):
         await CliDriver(bench.access(max_answer=100)).observe(bench.ports)

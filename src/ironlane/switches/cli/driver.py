@@ -139,7 +139,7 @@ class CliDriver:
         return (*commit, *(form.save if self._save else ()))
 
     async def _read(self, session: CliSession, ports: Collection[str]) -> read.Observation:
-        answers = [await session.ask(question.command) for question in self._platform.read]
+        answers = [await session.show(question.command) for question in self._platform.read]
         seen = read.observation(answers, ports, self._platform)
         self._known = seen.known
         return seen

@@ -28,6 +28,7 @@ _TERMINAL_CODES = re.compile(
 _HOST_PREFIX = 15
 """Some command lines shorten a long host name in their prompts; this much of it always stays."""
 _QUOTED = 200
+_SHORT = 6
 
 
 class CliSession:
@@ -106,7 +107,22 @@ class CliSession:
             Temporary: also when the switch is locked or busy.
             Permanent: also when it refuses the line.
         """
-        answer = await self.ask(line, timeout)
+        self._check(line, await self.ask(line, timeout))
+
+    async def show(self, line: str) -> str:
+        """Ask for something that is to be shown; see `ask`.
+
+        Raises:
+            Temporary: also when the switch is busy.
+            Permanent: also when it refuses to show it. Only a short answer can be a refusal: a long one may contain
+                anything, descriptions of ports for example.
+        """
+        answer = await self.ask(line)
+        if answer.count("\n") < _SHORT:
+            self._check(line, answer)
+        return answer
+
+    def _check(self, line: str, answer: str) -> None:
         refused = busy = False
         for said in answer.splitlines():
             if not any(pattern.search(said) for pattern in self._form.harmless):
