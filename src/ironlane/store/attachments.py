@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -135,6 +134,16 @@ def _attachment(row: sa.Row[Any]) -> Attachment:
     )
 
 
+def lag_to_json(lag: Lag) -> dict[str, Any]:
+    return {
+        "number": lag.number,
+        "mode": lag.mode,
+        "rate": lag.rate,
+        "min_links": lag.min_links,
+        "fallback": lag.fallback,
+    }
+
+
 def lag_from_json(value: dict[str, Any] | None) -> Lag | None:
     if value is None:
         return None
@@ -143,7 +152,15 @@ def lag_from_json(value: dict[str, Any] | None) -> Lag | None:
 
 def config_to_json(config: PortConfig) -> dict[str, Any]:
     """A port config as a JSON column or the fabric API shows it."""
-    return {**asdict(config), "tagged": sorted(config.tagged)}
+    # By hand: this is done for every port of a switch after every commit, and `asdict` takes ten times as long.
+    return {
+        "mode": config.mode,
+        "untagged": config.untagged,
+        "tagged": sorted(config.tagged),
+        "lag": None if config.lag is None else lag_to_json(config.lag),
+        "enabled": config.enabled,
+        "description": config.description,
+    }
 
 
 def config_from_json(value: dict[str, Any]) -> PortConfig:

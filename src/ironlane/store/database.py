@@ -250,7 +250,6 @@ class SqliteBackend:
                     try:
                         self._commit(connection, jobs)
                     except Exception as broken:  # not even a rollback worked: nobody may wait for this for ever
-                        log.exception("the connection to the database is given up")
                         with contextlib.suppress(Exception):
                             connection.invalidate()
                             connection.close()
@@ -258,6 +257,7 @@ class SqliteBackend:
                         for failed in jobs:
                             if not failed.future.done():
                                 failed.future.set_exception(Temporary(f"the database does not answer: {broken}"))
+                        log.exception("the connection to the database is given up")
         finally:
             if connection is not None:
                 connection.close()

@@ -194,13 +194,16 @@ def close_plan(tx: Tx, seen: SwitchView, plan_id: str | None, lease: Lease) -> N
 
 
 def _close_plans(tx: Tx, seen: SwitchView, outcome: Outcome) -> None:
-    for plan in plans.unfinished(tx, seen.id):
+    unfinished = plans.unfinished(tx, seen.id)
+    for plan in unfinished:
         if plan.id == outcome.plan_id:
             plans.finish(tx, plan.id, plans.Outcome.VERIFIED)
             continue
-        # Its conductor stopped before it could say. What the switch shows now tells, if it was this plan's doing.
+        # Its conductor stopped before it could say. If it is the latest of them and the switch shows it, it was
+        # applied; an earlier one was made anew by the life that made the latest, so it can not have been.
         shown = all((outcome.observed or {}).get(c.port) == c.after for c in plan.plan.changes)
-        closed = plans.Outcome.VERIFIED if shown and outcome.plan_id is None else plans.Outcome.FAILED
+        applied = shown and plan is unfinished[-1]
+        closed = plans.Outcome.VERIFIED if applied else plans.Outcome.FAILED
         plans.finish(tx, plan.id, closed, "its conductor stopped before the switch was read back")
     if outcome.plan_id is not None:
         freed = (switch_ports.c.switch_id == seen.id) & (switch_ports.c.quarantine != "")
