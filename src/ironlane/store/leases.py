@@ -133,12 +133,15 @@ def _owner(table: sa.Table) -> sa.Select[Any]:
 @functools.cache
 def _held(table: sa.Table) -> sa.Select[Any]:
     """A row and its owner's lease, both in the same life."""
-    return sa.select(table.c.id).where(
-        table.c.id == sa.bindparam("id"),
-        table.c.conductor == sa.bindparam("hostname"),
-        table.c.conductor_epoch == sa.bindparam("epoch"),
-        conductors.c.hostname == sa.bindparam("hostname"),
-        conductors.c.epoch == sa.bindparam("epoch"),
+    same_life = (conductors.c.hostname == table.c.conductor) & (conductors.c.epoch == table.c.conductor_epoch)
+    return (
+        sa.select(table.c.id)
+        .join_from(table, conductors, same_life)
+        .where(
+            table.c.id == sa.bindparam("id"),
+            table.c.conductor == sa.bindparam("hostname"),
+            table.c.conductor_epoch == sa.bindparam("epoch"),
+        )
     )
 
 
