@@ -42,7 +42,8 @@ class Client:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=TIMEOUT),
-            connector=aiohttp.TCPConnector(limit=64),
+            # The service hangs up on a connection that is idle for 5 s; a request must not meet that.
+            connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=3),
             headers={
                 "Accept": "application/json",
                 "X-OpenStack-Ironic-API-Version": BAREMETAL_VERSION,
