@@ -38,6 +38,8 @@ FULL = {
     "delays": (0.0, 0.05),
     "single": (Shape("cli", 2, 10), Shape("cli", 2, 10, 0.05), Shape("netconf", 2, 10), Shape("netconf", 2, 10, 0.05)),
 }
+RUN = report.run_name()
+"""Names this run: figures of different runs are never divided by one another."""
 LIMIT = 900.0
 """Seconds that one measurement may take."""
 
@@ -71,7 +73,7 @@ async def _measured(found: dict[str, Any], group: str, shape: Shape, measure: An
         return
     own = asdict(shape)
     found[group] = [r for r in found[group] if any(r[name] != value for name, value in own.items())]
-    found[group].append({**own, **result})
+    found[group].append({**own, **result, "run": RUN})
     figures = ", ".join(f"{name} {value:.3g}" for name, value in result.items() if isinstance(value, float))
     print(f"{group:<8}{shape.title:<32} {figures}  ({time.monotonic() - begun:.0f} s)", flush=True)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import platform
+import statistics
+import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +16,17 @@ from xml.sax.saxutils import escape
 Record = Mapping[str, Any]
 
 BEGIN, END = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
+
+
+def run_name() -> str:
+    """When it began, and which state of the source it measures: `2026-01-31 12:00 1a2b3c4`, `+` if that was changed."""
+    root = Path(__file__).parents[2]
+    git = ("git", "-C", str(root))
+    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    source = [*git, "status", "--porcelain", "--", "src", "bench"]
+    changed = subprocess.run(source, capture_output=True, text=True, check=False).stdout.strip()
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+    return f"{now} {commit.stdout.strip() or 'unknown'}{'+' if changed else ''}"
 
 
 def machine() -> str:
@@ -27,13 +40,13 @@ def table(found: Record) -> str:
     lines = [f"Machine: {found['machine']}.", "", "### Fleet moves", ""]
     lines += [
         "| switches | ports each | kind | ms a line or RPC | servers | all ACTIVE after | ideal | ratio"
-        " | switch ports/s | requests answered after | service's CPU | commits, busiest switch |",
-        "| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        " | switch ports/s | requests answered after | service's CPU | commits, busiest switch | run |",
+        "| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     lines += [
         f"| {m['switches']} | {m['ports']} | {m['kind']} | {m['delay'] * 1000:g} | {m['servers']}"
         f" | {m['seconds']:.2f} s | {m['ideal']:.2f} s | {m['ratio']:.1f} × | {m['rate']:.0f}"
-        f" | {m['asked']:.2f} s | {m['cpu']:.1f} s | {m['commits_most']} |"
+        f" | {m['asked']:.2f} s | {m['cpu']:.1f} s | {m['commits_most']} | {m['run']} |"
         for m in found["moves"]
     ]
     if found["peers"]:
@@ -48,34 +61,36 @@ def table(found: Record) -> str:
 def _peers(found: Record) -> list[str]:
     lines = [
         "",
-        "| ms a line | servers moved | clients | its switch ports/s | Ironlane's | Ironlane is faster by |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| ms a line | servers moved | clients | its switch ports/s | Ironlane's, same run | Ironlane is faster by | run |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for p in found["peers"]:
         ours = _like(found["moves"], p)
         own, times = (f"{ours['rate']:.1f}", f"{ours['rate'] / p['rate']:.0f} ×") if ours else ("–", "–")
-        lines.append(f"| {p['delay'] * 1000:g} | {p['servers']} | {p['clients']} | {p['rate']:.2f} | {own} | {times} |")
+        lines.append(
+            f"| {p['delay'] * 1000:g} | {p['servers']} | {p['clients']} | {p['rate']:.2f} | {own} | {times} | {p['run']} |"
+        )
     return [*lines, "", f"Peer: {found['peers'][0]['versions']}."]
 
 
 def _singles(found: Record) -> list[str]:
-    peers = {p["delay"]: sorted(p["single"])[len(p["single"]) // 2] for p in found["peers"] if p["single"]}
+    peers = {p["delay"]: f"{statistics.median(p['single']) * 1000:.0f} ms ({p['run']})" for p in found["peers"]}
     lines = [
         "",
-        "| kind | ms a line or RPC | bind → ACTIVE, median | the switch's own commit + read | ratio | peer, median |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| kind | ms a line or RPC | bind → ACTIVE, median | the switch's own commit + read | ratio | run | peer, median |",
+        "| --- | ---: | ---: | ---: | ---: | --- | ---: |",
     ]
     for s in found["singles"]:
-        theirs = f"{peers[s['delay']] * 1000:.0f} ms" if s["kind"] == "cli" and s["delay"] in peers else "–"
+        theirs = peers.get(s["delay"], "–") if s["kind"] == "cli" else "–"
         lines.append(
             f"| {s['kind']} | {s['delay'] * 1000:g} | {s['seconds'] * 1000:.0f} ms | {s['switch'] * 1000:.0f} ms"
-            f" | {s['ratio']:.1f} × | {theirs} |"
+            f" | {s['ratio']:.1f} × | {s['run']} | {theirs} |"
         )
     return lines
 
 
 def _like(moves: Sequence[Record], other: Record) -> Record | None:
-    keys = ("kind", "switches", "ports", "delay")
+    keys = ("kind", "switches", "ports", "delay", "run")
     return next((m for m in moves if all(m[key] == other[key] for key in keys)), None)
 
 
