@@ -114,7 +114,8 @@ class OpenVSwitch:
             f"--unixctl={self.directory / 'vswitchd.ctl'}",
         )
         await self._wait_for(self.directory / "vswitchd.ctl")
-        await self.vsctl("set", "Open_vSwitch", ".", "external_ids:started=yes")
+        # A value that is new each time: `ovs-vsctl` waits for vswitchd only when it has changed something.
+        await self.vsctl("set", "Open_vSwitch", ".", f"external_ids:started={time.monotonic_ns()}")
 
     def kill_vswitchd(self) -> None:
         """End vswitchd without ceremony, as a crash would."""
