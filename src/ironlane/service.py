@@ -25,9 +25,9 @@ from ironlane.api.baremetal import app as baremetal
 from ironlane.api.fabric import app as fabric
 from ironlane.api.networking import app as networking
 from ironlane.conductor.fabric import FabricLoop, FabricSettings, driver_factory
-from ironlane.conductor.handlers import LifecycleSettings
 from ironlane.conductor.lifecycle import LifecycleLoop
 from ironlane.conductor.members import Members
+from ironlane.conductor.work import LifecycleSettings
 from ironlane.conductor.worker import Worker
 from ironlane.model.errors import IronlaneError, Permanent
 from ironlane.power.base import PowerDriver

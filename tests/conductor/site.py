@@ -11,9 +11,9 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from ironlane.conductor.fabric import FabricLoop, FabricSettings, driver_factory
-from ironlane.conductor.handlers import LifecycleSettings
 from ironlane.conductor.lifecycle import LifecycleLoop
 from ironlane.conductor.members import Members
+from ironlane.conductor.work import LifecycleSettings
 from ironlane.conductor.worker import Worker
 from ironlane.model.errors import Permanent, Temporary
 from ironlane.model.fabric import PortConfig, SwitchId

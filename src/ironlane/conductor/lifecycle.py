@@ -1,6 +1,6 @@
 """The lifecycle loop, per node: claim it, run its state's handler, record what follows.
 
-All waiting is on rows and events; nothing sleeps. The handlers and the state table are in `handlers`.
+All waiting is on rows and events; nothing sleeps. The state table is in `handlers`.
 """
 
 from __future__ import annotations
@@ -13,18 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from ironlane.conductor.handlers import (
-    HANDLERS,
-    Done,
-    Failed,
-    LifecycleSettings,
-    Result,
-    Retry,
-    Wait,
-    Work,
-    power_driver,
-)
+from ironlane.conductor.handlers import HANDLERS
 from ironlane.conductor.ring import Ring
+from ironlane.conductor.work import Done, Failed, LifecycleSettings, Result, Retry, Wait, Work, power_driver
 from ironlane.model.errors import IronlaneError, NotFound, Temporary
 from ironlane.model.node import Node
 from ironlane.model.states import FAILURE, WORKING, ProvisionState

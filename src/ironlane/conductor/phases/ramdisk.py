@@ -1,0 +1,62 @@
+"""What all phases with a ramdisk share: onto a provider network, boot and wait, and off it again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ironlane.boot.dhcp_options import pxe_options
+from ironlane.conductor.work import OFF, ON, Done, Failed, Result, Wait, Work
+from ironlane.model.states import ProvisionState
+from ironlane.power.base import BootDevice
+from ironlane.store import provisioning, vifs
+from ironlane.store.database import Tx
+from ironlane.store.nodes import NEW_BOOT, forget_ramdisk
+from ironlane.store.provisioning import Phase
+
+
+async def join_provider(work: Work, phase: Phase, waiting: ProvisionState) -> Result:
+    await work.power_off()
+    options = pxe_options(work.settings.boot)
+
+    def join(tx: Tx) -> Result:
+        vifs.unplug(tx, work.node)
+        if phase is Phase.PROVISIONING:
+            vifs.remap(tx, work.node)  # priorities may have changed since the VIFs were attached
+        port = provisioning.plug(tx, work.node, phase, work.network(phase), options)
+        status, reason = provisioning.status_of(tx, port)
+        if status != "ACTIVE":
+            return Wait(f"provision port {port}: {reason}")
+        return Done(waiting, changes={**OFF, **NEW_BOOT})
+
+    return await work.write(join)
+
+
+async def boot_and_wait(work: Work, following: ProvisionState) -> Result:
+    node = work.node
+    if node.step != "booted":
+        # This may be the second time, after a crash: then a ramdisk may be running, and have its token.
+        await work.power_off()
+        await work.write(lambda tx: forget_ramdisk(tx, node.id))
+        await work.boot(BootDevice.PXE, persistent=False)
+        return Done(step="booted", changes={**ON, "boot_device": BootDevice.PXE.value})
+    if node.agent_report == "end":
+        return Done(following, step="leave")
+    if node.agent_report == "error":
+        return Failed(f"the ramdisk reported: {node.agent_message or 'an error without a message'}")
+    began = node.agent_seen_at if node.agent_report else node.provision_updated_at
+    left = work.settings.report_timeout - (work.now - (began or work.now))
+    if left <= timedelta(0):
+        return Failed(
+            f"no report from the ramdisk within {work.settings.report_timeout}; look at the server's console:"
+            " does it boot over PXE, and from the right NIC?"
+        )
+    return Wait("the ramdisk's report", min(left, timedelta(seconds=10)))
+
+
+async def leave_provider(work: Work, done: Done) -> Result:
+    await work.power_off()
+    await work.write(lambda tx: provisioning.unplug(tx, work.node))
+    left = await work.store.read(lambda tx: provisioning.on_provider_networks(tx, work.node))
+    if left:
+        return Wait(f"{left[0].switch_port} to leave VLAN {left[0].vlan}")
+    return done

@@ -1,0 +1,138 @@
+"""What a handler of the lifecycle loop is given, and what it may answer.
+
+A handler looks at the node, does the next thing, and says what follows: `Done` (go on, to a state and a step in it),
+`Wait` (for a row or an event), `Retry` (with back-off) or `Failed`. It may be run again at any point, because the
+process may have died at any point; so it asks for what should be, never for a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from ironlane.boot.dhcp_options import BootSettings
+from ironlane.model.errors import IronlaneError, Permanent
+from ironlane.model.node import Node
+from ironlane.model.states import ProvisionState
+from ironlane.power.base import BootDevice, PowerDriver, PowerState
+from ironlane.store.database import Store, Transaction, Tx
+from ironlane.store.provisioning import Phase
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Go on at once: to `state` (None: stay), at `step` in it. `changes` are written with it."""
+
+    state: ProvisionState | None = None
+    step: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Look again when something of the node changes, or after `delay` at the latest."""
+
+    reason: str
+    delay: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Something did not work now: again, with back-off."""
+
+    error: IronlaneError
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It will not work: the node goes to the state's failure state with this as `last_error`."""
+
+    reason: str
+
+
+Result = Done | Wait | Retry | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleSettings:
+    """A conductor's own networks and patience. A node's `driver_info` may name other networks."""
+
+    cleaning_network: str = "cleaning"
+    provisioning_network: str = "provisioning"
+    report_timeout: timedelta = timedelta(minutes=30)
+    """How long a booted server may take for its report."""
+    first_retry: timedelta = timedelta(seconds=1)
+    last_retry: timedelta = timedelta(minutes=1)
+    attempts: int = 8
+    """How often a step is tried while the out-of-band side fails, before the node is failed."""
+    boot: BootSettings = field(default_factory=BootSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """All that a handler may use: the node as it was read, its power driver, the rows.
+
+    `guard` raises Temporary once the node is another conductor's, or a client has asked for something else: a handler
+    may be far behind, when a BMC takes its time, and must not do then what nobody wants any more.
+    """
+
+    node: Node
+    power: PowerDriver
+    store: Store
+    settings: LifecycleSettings
+    guard: Transaction[None]
+
+    @property
+    def now(self) -> datetime:
+        return self.store.now()
+
+    @property
+    def driver_info(self) -> Mapping[str, Any]:
+        """What the power driver is given: the operator's `driver_info`, and which node it is."""
+        return {**self.node.driver_info, "node_uuid": self.node.id}
+
+    async def write(self, change: Transaction[T]) -> T:
+        """Change rows, if the node is still to be worked on as it was read."""
+
+        def guarded(tx: Tx) -> T:
+            self.guard(tx)
+            return change(tx)
+
+        return await self.store.write(guarded)
+
+    async def power_off(self) -> None:
+        await self._set_power(PowerState.OFF)
+
+    async def boot(self, device: BootDevice, *, persistent: bool) -> None:
+        """Off, then on from the device: whatever ran before is not what runs after."""
+        await self.power_off()
+        await self.power.set_boot_device(self.driver_info, device, persistent=persistent)
+        await self._set_power(PowerState.ON)
+
+    async def _set_power(self, state: PowerState) -> None:
+        await self.store.read(self.guard)
+        await self.power.set_power(self.driver_info, state)
+
+    def network(self, phase: Phase) -> str:
+        """Name or UUID of the network of a phase: the node's own, else the conductor's."""
+        if phase is Phase.CLEANING:
+            return str(self.node.driver_info.get("cleaning_network") or self.settings.cleaning_network)
+        return str(self.node.driver_info.get("provisioning_network") or self.settings.provisioning_network)
+
+
+ON, OFF = {"power_state": PowerState.ON.value}, {"power_state": PowerState.OFF.value}
+
+
+def power_driver(drivers: Mapping[str, PowerDriver], node: Node) -> PowerDriver:
+    """The driver that a node names.
+
+    Raises:
+        Permanent: this conductor does not have it.
+    """
+    if node.driver not in drivers:
+        raise Permanent(f"driver {node.driver!r} of node {node.label} is not known; known are {', '.join(drivers)}")
+    return drivers[node.driver]
