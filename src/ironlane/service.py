@@ -36,8 +36,10 @@ from ironlane.settings import Settings
 from ironlane.store import leases, previews
 from ironlane.store.database import Hint, Store, Tx, open_store
 from ironlane.store.leases import Membership
+from ironlane.store.nodes import seal
 from ironlane.store.schema import migrate
 from ironlane.store.tables import nodes, switches
+from ironlane.store.vault import Vault
 from ironlane.switches.kinds import KINDS
 
 log = structlog.get_logger(__name__)
@@ -49,7 +51,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         _require_loopback(settings.host)
         self._settings = settings
-        self.store: Store = open_store(settings.database_url)
+        self.store: Store = open_store(settings.database_url, vault=Vault(settings.encryption_keys()))
         self.power: Mapping[str, PowerDriver] = {name: make() for name, make in DRIVERS.items()}
         self.members = Members(self.store, _membership(settings, self.power), ttl=settings.ttl)
         self.fabric = FabricLoop(
@@ -102,6 +104,9 @@ class Service:
     async def start(self) -> None:
         """Bring the schema up to date, join, and start the loops: what was under way in the rows goes on."""
         await migrate(self.store)
+        sealed = await self.store.write(seal)
+        if sealed:
+            log.info("secrets were sealed with the first encryption key", nodes=sealed)
         await self.members.start()
         self.store.listen(self._hinted)
         for worker in self._workers.values():

@@ -6,17 +6,25 @@ Each is read from the environment as `IRONLANE_<NAME>`; the command line overrid
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from ironlane.boot.dhcp_options import BootSettings
 from ironlane.model.errors import Permanent
 from ironlane.model.inventory import is_secret_name
+from ironlane.store.vault import new_key
+
+ENCRYPTION_KEYS = "encryption-keys"
+"""Name of the secret that other secrets are kept under."""
 
 
 class Settings(BaseSettings):
@@ -86,6 +94,32 @@ class Settings(BaseSettings):
     def ttl(self) -> timedelta:
         return timedelta(seconds=self.lease_ttl)
 
+    def encryption_keys(self) -> list[str]:
+        """Keys that BMC passwords are encrypted with in the database: the first for writing, all for reading.
+
+        The secret `encryption-keys`, one key a line; all processes on one database need the same. Without it a SQLite
+        database gets a key of its own, beside it in `<file>.keys`, readable for this user only.
+
+        Raises:
+            Permanent: there is no such secret, and the database is no file of SQLite.
+        """
+        given = self._find_secret(ENCRYPTION_KEYS)
+        if given is not None:
+            return given.split()
+        try:
+            database = make_url(self.database_url)
+        except ArgumentError:
+            raise Permanent("database_url is no SQLAlchemy URL") from None
+        if database.get_backend_name() != "sqlite":
+            raise Permanent(
+                f"there is no encryption key for the passwords in a database of {database.get_backend_name()}: set"
+                f" {_variable(ENCRYPTION_KEYS)}, or put a file {ENCRYPTION_KEYS} into secrets_dir; make a key with"
+                " `openssl rand -base64 32 | tr +/ -_`"
+            )
+        if database.database in (None, "", ":memory:"):
+            return [new_key()]
+        return _keys_beside(Path(f"{database.database}.keys"))
+
     def read_secret(self, name: str) -> str:
         """The secret of that name, from the environment or the secrets directory.
 
@@ -94,11 +128,39 @@ class Settings(BaseSettings):
         """
         if not is_secret_name(name):
             raise Permanent(f"{name!r} is no name of a secret")
-        variable = "IRONLANE_SECRET_" + "".join(c if c.isalnum() else "_" for c in name).upper()
-        if variable in os.environ:
-            return os.environ[variable]
+        found = self._find_secret(name)
+        if found is None:
+            raise Permanent(
+                f"secret {name!r} is not there: set {_variable(name)}, or put a file of that name into secrets_dir"
+            )
+        return found
+
+    def _find_secret(self, name: str) -> str | None:
+        if _variable(name) in os.environ:
+            return os.environ[_variable(name)]
         if self.secrets_dir is not None:
             path = self.secrets_dir / name
             if path.is_file():
                 return path.read_text().rstrip("\n")
-        raise Permanent(f"secret {name!r} is not there: set {variable}, or put a file of that name into secrets_dir")
+        return None
+
+
+def _variable(secret: str) -> str:
+    """The environment variable that a secret is read from."""
+    return "IRONLANE_SECRET_" + "".join(c if c.isalnum() else "_" for c in secret).upper()
+
+
+def _keys_beside(path: Path) -> list[str]:
+    """The keys in a file, which is made with a new one when it is not there."""
+    try:
+        if not path.exists():
+            # Whole under another name first: of two processes that start at once, both get the key of the first.
+            with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as made:  # mode 0600
+                made.write(f"{new_key()}\n")
+                made.flush()
+                os.fsync(made.fileno())
+                with contextlib.suppress(FileExistsError):
+                    os.link(made.name, path)
+        return path.read_text().split()
+    except OSError as error:
+        raise Permanent(f"the encryption keys in {path} cannot be read or made: {error.strerror}") from error

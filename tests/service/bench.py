@@ -25,7 +25,7 @@ from ironlane.lab.switch import VirtualSwitch
 from ironlane.site.check import read_site
 from tests.service.front import Front
 from tests.service.history import History
-from tests.service.process import START, Running, Zygote, free_port
+from tests.service.process import ENCRYPTION_KEY, START, Running, Zygote, free_port
 
 SWITCH_PASSWORD, BMC_PASSWORD = "switch-kf83hqpa", "bmc-92hxkw1z"
 SECRETS = {"IRONLANE_SECRET_SWITCHES": SWITCH_PASSWORD, "IRONLANE_SECRET_BMCS": BMC_PASSWORD}
@@ -153,6 +153,7 @@ class Bench:
         argv = ["serve", "--port", str(self.port), "--database", database]
         argv += ["--hostname", "bench", "--log-level", "info"]
         env = {**SECRETS, **boot_server(self.rack.description).environment}
+        env |= ENCRYPTION_KEY if self.database else {}
         while True:
             self.process = self.zygote.start(argv, env, self.log)
             await until(self._healthy, f"the service to start; its log: {self.log}", START)
@@ -232,7 +233,7 @@ class Bench:
 
 
 async def leaks(client: Client, log: Path, secrets: Iterable[str]) -> list[str]:
-    """Where the log, or an answer of the APIs, tells one of the secrets."""
+    """Where the log, a file of SQLite beside it, or an answer of the APIs, tells one of the secrets."""
     collections = ["/healthz", "/fabric/v1/switches", "/fabric/v1/attachments", "/fabric/v1/plans?limit=1000"]
     collections += [f"{NETWORKING}/{noun}" for noun in ("networks", "subnets", "ports")]
     collections += [f"/baremetal/v1/{noun}/detail" for noun in ("nodes", "ports", "portgroups")]
@@ -242,6 +243,7 @@ async def leaks(client: Client, log: Path, secrets: Iterable[str]) -> list[str]:
     collections += [f"{NODES}/{node['uuid']}" for node in nodes]
     collections += [f"/fabric/v1/switches/{switch['name']}/ports" for switch in switches]
     told = {path: repr(await client.get(path)) for path in collections} | {"the log": _text(log)}
+    told |= {file.name: file.read_bytes().decode(errors="replace") for file in log.parent.glob("*.sqlite*")}
     return [f"{where} tells {secret}" for where, text in told.items() for secret in secrets if secret in text]
 
 

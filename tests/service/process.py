@@ -15,8 +15,13 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ironlane.store.vault import new_key
+
 START = 60.0
 """Seconds that a process may take until it listens, on a machine that is busy with other tests."""
+
+ENCRYPTION_KEY = {"IRONLANE_SECRET_ENCRYPTION_KEYS": new_key()}
+"""What a service on a database server needs in its environment."""
 
 
 def free_port() -> int:

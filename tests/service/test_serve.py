@@ -24,7 +24,7 @@ from ironlane.site.check import read_site
 from tests.conftest import _new_database as new_database
 from tests.conftest import _postgresql_programs as postgresql_programs
 from tests.service.bench import NODES, SECRETS, closed, description, enrol, leaks, until
-from tests.service.process import Running, Zygote, free_port, serving
+from tests.service.process import ENCRYPTION_KEY, Running, Zygote, free_port, serving
 
 
 @asynccontextmanager
@@ -72,7 +72,11 @@ async def test_it_says_why_it_does_not_start(tmp_path: Path, zygote: Zygote, tak
         ([*database, "--host", "0.0.0.0"], {}, "will not listen on 0.0.0.0"),  # noqa: S104
         ([*database, "--host", "lab.example"], {}, "only loopback is safe"),
         ([*database, "--port", str(taken_port)], {}, f"port {taken_port}: Address already in use"),
-        (["--port", "0", "--database", f"sqlite:///{tmp_path}/no/x.sqlite"], {}, "unable to open database file"),
+        (
+            ["--port", "0", "--database", f"sqlite:///{tmp_path}/no/x.sqlite"],
+            {},
+            "x.sqlite.keys cannot be read or made",
+        ),
         (["--database", "oracle9://scott:tiger@h/x"], {}, "oracle9"),
         ([*database, "--port", "0"], {"IRONLANE_LEASE_TTL": "geheim"}, "lease_ttl: Input should be a valid number"),
     ]
@@ -187,7 +191,10 @@ async def test_without_its_database_it_says_so_and_goes_on_when_it_is_back(
 ) -> None:
     url, log = new_database(postgresql), tmp_path / "log"
     name = sa.make_url(url).database
-    async with started(zygote, log, "--database", url, env={"IRONLANE_LEASE_TTL": "1.5"}) as (client, _):
+    async with started(zygote, log, "--database", url, env={"IRONLANE_LEASE_TTL": "1.5"} | ENCRYPTION_KEY) as (
+        client,
+        _,
+    ):
         await _make_manageable(client, "first")
         _psql(url, f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
         _psql(url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608

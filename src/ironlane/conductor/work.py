@@ -92,8 +92,12 @@ class Work:
 
     @property
     def driver_info(self) -> Mapping[str, Any]:
-        """What the power driver is given: the operator's `driver_info`, and which node it is."""
-        return {**self.node.driver_info, "node_uuid": self.node.id}
+        """What the power driver is given: the operator's `driver_info` with its secrets, and which node it is.
+
+        Raises:
+            Permanent: a secret cannot be read; the encryption key has changed.
+        """
+        return {**self.store.vault.opened(self.node.driver_info), "node_uuid": self.node.id}
 
     async def write(self, change: Transaction[T]) -> T:
         """Change rows, if the node is still to be worked on as it was read."""

@@ -1,9 +1,13 @@
-"""Which keys of a free-form object hold secrets: nobody may read those back; they are answered as `******`."""
+"""Which keys of a free-form object hold secrets: nobody may read those back; they are answered as `******`.
+
+How they are kept is `ironlane.store.vault`'s.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 MASK = "******"
@@ -17,9 +21,30 @@ _WHOLE = frozenset({"configdrive"})
 """Keys whose value is hidden because of what is inside."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A secret that nobody without the encryption key can read. It has no text that could get into a log."""
+
+    token: str = field(repr=False)
+
+
 def masked(values: Mapping[str, Any]) -> dict[str, Any]:
     """A copy in which secrets read `******`, at any depth."""
     return {key: MASK if is_secret(key) and value is not None else _inner(value) for key, value in values.items()}
+
+
+def mask_left(values: Mapping[str, Any], path: str) -> str | None:
+    """Where a secret of a client's reads `******`, so that it is none; None when there is no such place."""
+    for key, value in values.items():
+        here = f"{path}.{key}"
+        if value == MASK and is_secret(key):
+            return here
+        items = value if isinstance(value, list) else [value]
+        for item in items:
+            found = mask_left(item, here) if isinstance(item, Mapping) else None
+            if found is not None:
+                return found
+    return None
 
 
 def unmasked(values: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +73,7 @@ def _inner(value: Any) -> Any:
         return masked(value)
     if isinstance(value, list | tuple):
         return [_inner(item) for item in value]
-    return value
+    return MASK if isinstance(value, Sealed) else value
 
 
 def is_secret(key: object) -> bool:

@@ -25,6 +25,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
+from ironlane.store.vault import Vault
 
 T = TypeVar("T")
 
@@ -57,7 +58,12 @@ def utc_now() -> datetime:
 
 
 class Tx:
-    """One transaction: SQL goes through `execute`; `now` is its single moment; hints go out after its commit."""
+    """One transaction: SQL goes through `execute`; `now` is its single moment; hints go out after its commit.
+
+    `vault` seals the secrets that are written.
+    """
+
+    vault: Vault
 
     def __init__(self, connection: sa.Connection, now: datetime, request_id: str = "") -> None:
         self.connection = connection
@@ -109,12 +115,14 @@ class Store:
     Args:
         backend: see `open_store`.
         now: the clock; tests pass their own.
+        vault: keeps the secrets in the rows; without one they are lost with this process.
     """
 
-    def __init__(self, backend: Backend, now: Clock = utc_now) -> None:
+    def __init__(self, backend: Backend, now: Clock = utc_now, vault: Vault | None = None) -> None:
         self._backend = backend
         self._listeners: list[Callable[[Hint], None]] = []
         self.now = now
+        self.vault = vault or Vault.for_this_process()
 
     async def write(self, transaction: Transaction[T]) -> T:
         """Run a transaction and return its result once it is durable.
@@ -123,7 +131,7 @@ class Store:
             Rejected: as the transaction raised it; nothing was stored.
             Temporary: the database does not answer, or is too contended.
         """
-        result, hints = await self._backend.run(transaction, write=True, now=self.now)
+        result, hints = await self._backend.run(self._with_vault(transaction), write=True, now=self.now)
         for hint in hints:
             self.publish(hint)
         return result
@@ -149,8 +157,15 @@ class Store:
 
     async def read(self, query: Transaction[T]) -> T:
         """Run a function that only reads, on a consistent snapshot."""
-        result, _ = await self._backend.run(query, write=False, now=self.now)
+        result, _ = await self._backend.run(self._with_vault(query), write=False, now=self.now)
         return result
+
+    def _with_vault(self, transaction: Transaction[T]) -> Transaction[T]:
+        def run(tx: Tx) -> T:
+            tx.vault = self.vault
+            return transaction(tx)
+
+        return run
 
     def publish(self, hint: Hint) -> None:
         """Tell the listeners in this process that something is due."""
@@ -166,7 +181,7 @@ class Store:
         await self._backend.close()
 
 
-def open_store(url: str, now: Clock = utc_now) -> Store:
+def open_store(url: str, now: Clock = utc_now, vault: Vault | None = None) -> Store:
     """Open the database at a SQLAlchemy URL: `sqlite:///FILE`, `postgresql+asyncpg://…`, `mysql+asyncmy://…`.
 
     Raises:
@@ -176,7 +191,7 @@ def open_store(url: str, now: Clock = utc_now) -> Store:
         backend: Backend = SqliteBackend(url) if url.startswith("sqlite") else ServerBackend(url)
     except (sa.exc.ArgumentError, ImportError) as error:  # neither tells the URL, which may have a password in it
         raise Permanent(f"the database cannot be opened: {error}") from error
-    return Store(backend, now)
+    return Store(backend, now, vault)
 
 
 class _Job(NamedTuple):
@@ -190,7 +205,12 @@ class SqliteBackend:
     """SQLite in WAL mode: one writer thread with group commit, and a few reader threads."""
 
     def __init__(self, url: str, readers: int = 2) -> None:
-        self.engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": 30.0})
+        self.engine = sa.create_engine(
+            url,
+            poolclass=sa.NullPool,
+            connect_args={"timeout": 30.0},
+            hide_parameters=True,  # an error's text gets into logs
+        )
         sa.event.listen(self.engine, "connect", _prepare_sqlite)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._readers = ThreadPoolExecutor(readers, "ironlane-sqlite-read")
@@ -325,7 +345,9 @@ class ServerBackend:
     """PostgreSQL or MariaDB: a pool of connections, serializable transactions, repeated on conflict."""
 
     def __init__(self, url: str, pool: int = 10) -> None:
-        self.engine = create_async_engine(url, isolation_level="SERIALIZABLE", pool_size=pool, pool_pre_ping=True)
+        self.engine = create_async_engine(
+            url, isolation_level="SERIALIZABLE", pool_size=pool, pool_pre_ping=True, hide_parameters=True
+        )
 
     async def run(self, transaction: Transaction[T], *, write: bool, now: Clock) -> tuple[T, set[Hint]]:
         request_id = REQUEST_ID.get()

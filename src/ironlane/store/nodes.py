@@ -12,16 +12,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ironlane.model.errors import Conflict, Invalid, NotFound
+from ironlane.model.errors import Conflict, Invalid, NotFound, Permanent
 from ironlane.model.node import Node, NodeId
 from ironlane.model.states import ProvisionState, step_for
 from ironlane.store.database import Tx
 from ironlane.store.tables import baremetal_ports, nodes, portgroups
+from ironlane.store.vault import from_row
 
 WAITING = frozenset(
     {ProvisionState.CLEANING, ProvisionState.CLEAN_WAIT, ProvisionState.DEPLOYING, ProvisionState.DEPLOY_WAIT}
 )
 """States in which a ramdisk may run on the node: only then are lookup and heartbeat answered."""
+
+SECRETIVE = ("driver_info", "instance_info", "driver_internal_info")
+"""Columns whose secrets are sealed in the rows."""
 
 POWER_TARGETS: Mapping[str, str] = {
     "power on": "power on",
@@ -52,7 +56,7 @@ def create(tx: Tx, values: Mapping[str, Any]) -> Node:
     if tx.one(sa.select(nodes.c.id).where(nodes.c.id == ident)) is not None:
         raise Conflict(f"A node with UUID {ident} already exists.", code="NodeAlreadyExists", field="uuid")
     _refuse_taken(tx, ident, values)
-    tx.execute(sa.insert(nodes).values(created_at=tx.now, **_columns({**values, "id": ident})))
+    tx.execute(sa.insert(nodes).values(created_at=tx.now, **_columns(tx, {**values, "id": ident})))
     return by_id(tx, NodeId(ident))
 
 
@@ -99,7 +103,7 @@ def update(tx: Tx, node_id: str, changes: Mapping[str, Any]) -> Node:
         NotFound: there is no such node.
     """
     _refuse_taken(tx, node_id, changes)
-    values = {"updated_at": tx.now, **_columns(changes)}
+    values = {"updated_at": tx.now, **_columns(tx, changes)}
     if tx.execute(sa.update(nodes).where(nodes.c.id == node_id).values(values)).rowcount == 0:
         raise NotFound("node", node_id)
     if changes.get("due_at") is not None:
@@ -237,6 +241,28 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+def seal(tx: Tx) -> int:
+    """Seal all secrets with the first encryption key: those of a release that did not, and those of an older key.
+
+    Returns how many nodes had any.
+
+    Raises:
+        Permanent: one cannot be read, because its key is not there any more.
+    """
+    sealed = 0
+    columns = {name: nodes.c[name] for name in SECRETIVE}
+    for row in tx.all(sa.select(nodes.c.id, nodes.c.name, *columns.values())):
+        try:
+            after = {name: tx.vault.renewed_row(row._mapping[name]) for name in columns}
+        except Permanent as error:
+            raise Permanent(f"node {row.name or row.id}: {error.message}") from None
+        changed = {name: value for name, value in after.items() if value != row._mapping[name]}
+        if changed:
+            tx.execute(sa.update(nodes).where(nodes.c.id == row.id).values(changed))
+            sealed += 1
+    return sealed
+
+
 def _token_valid(node: Node, token: str | None) -> bool:
     if node.agent_token_hash is None or token is None:
         return False
@@ -271,11 +297,13 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, StrEnum) else value
 
 
-def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as columns hold them: enums as text, frozen collections as JSON lists and objects."""
+def _columns(tx: Tx, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as columns hold them: enums as text, frozen collections as JSON lists and objects, secrets sealed."""
     plain: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, tuple):
+        if name in SECRETIVE:
+            plain[name] = tx.vault.to_row(value)
+        elif isinstance(value, tuple):
             plain[name] = list(value)
         elif isinstance(value, Mapping):
             plain[name] = dict(value)
@@ -293,6 +321,7 @@ def _node(row: sa.Row[Any]) -> Node:
     return Node(
         **{
             **row._mapping,
+            **{name: from_row(row._mapping[name]) for name in SECRETIVE},
             "provision_state": ProvisionState(row.provision_state),
             "target_provision_state": ProvisionState(target) if target is not None else None,
         }

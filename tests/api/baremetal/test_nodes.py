@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from ironlane.api.baremetal.node_fields import NODE
-from ironlane.store import ports, tables
+from ironlane.store import nodes, ports, tables
 from tests.api.baremetal.conftest import Baremetal, fault, network_id
 
 INSTANCE = "5eba08c7-c901-4bee-9522-57d35501f1cc"
@@ -205,14 +205,27 @@ async def test_secrets_are_never_answered_and_survive_a_round_trip(api: Baremeta
     for url in ("/v1/nodes/n1", "/v1/nodes/detail", "/v1/nodes?fields=driver_info,instance_info"):
         assert "geheim" not in json.dumps(await api.shown(url))
     assert "geheim" not in changed.body.decode()
-    row = await api.store.read(lambda tx: tx.one(sa.select(tables.nodes)))
-    assert row is not None
-    assert row.driver_info == {**secret, "ipmi_address": "127.0.0.1", "ipmi_port": 623}
-    assert row.instance_info == {"configdrive": "geheim", "image_source": "x"}
+    row = await api.store.read(lambda tx: nodes.get(tx, "n1"))
+    assert api.store.vault.opened(row.driver_info) == {**secret, "ipmi_address": "127.0.0.1", "ipmi_port": 623}
+    assert api.store.vault.opened(row.instance_info) == {"configdrive": "geheim", "image_source": "x"}
     await api.patch("/v1/nodes/n1", _op("/driver_info/ipmi_password", "neu"))
-    row = await api.store.read(lambda tx: tx.one(sa.select(tables.nodes)))
-    assert row is not None
-    assert row.driver_info["ipmi_password"] == "neu"
+    row = await api.store.read(lambda tx: nodes.get(tx, "n1"))
+    assert api.store.vault.opened(row.driver_info)["ipmi_password"] == "neu"
+    stored = await api.store.read(lambda tx: tx.one(sa.select(tables.nodes)))
+    assert "geheim" not in repr(stored)
+    assert "neu" not in repr(stored)
+
+
+async def test_a_mask_that_stands_for_nothing_is_refused(api: Baremetal) -> None:
+    await api.node(driver="ipmi", driver_info={"ipmi_password": "geheim"})
+    for path in ("redfish_password", "nested"):
+        value = {"api_token": "******"} if path == "nested" else "******"
+        answer = await api.patch("/v1/nodes/n1", _op(f"/driver_info/{path}", value))
+        assert (answer.status, "nothing is stored there" in fault(answer)) == (400, True)
+    answer = await api.post("/v1/nodes", {"driver": "ipmi", "driver_info": {"ipmi_password": "******"}})
+    assert (answer.status, "driver_info.ipmi_password" in fault(answer)) == (400, True)
+    row = await api.store.read(lambda tx: nodes.get(tx, "n1"))
+    assert api.store.vault.opened(row.driver_info) == {"ipmi_password": "geheim"}
 
 
 async def test_hardware_changes_are_refused_in_use_and_allowed_in_maintenance(api: Baremetal) -> None:

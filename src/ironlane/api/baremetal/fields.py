@@ -17,7 +17,7 @@ from ironlane.api.baremetal.call import Call, Json
 from ironlane.api.baremetal.checks import Check
 from ironlane.api.baremetal.microversions import require
 from ironlane.model.errors import Invalid
-from ironlane.model.secrets import unmasked
+from ironlane.model.secrets import mask_left, unmasked
 
 _OPERATIONS = ("add", "remove", "replace")
 """As in Ironic; `copy` could make a small patch grow without bound, and could carry secrets elsewhere."""
@@ -112,7 +112,10 @@ class Resource:
             field = self._settable(call, name)
             if value is None and not field.required:
                 continue
-            _keep(columns, field, field.check(value, name) if field.check else value)
+            checked = field.check(value, name) if field.check else value
+            if field.secret:
+                _require_no_mask(checked, name)
+            _keep(columns, field, checked)
         for field in self.fields.values():
             if field.required and field.kept_in not in columns:
                 raise Invalid(f"{field.name}: is missing", field=field.name)
@@ -144,6 +147,7 @@ class Resource:
                 value = field.check(value, field.name)
             if field.secret:
                 value = unmasked(value or {}, getattr(thing, field.kept_in))
+                _require_no_mask(value, field.name)
             _keep(columns, field, value, getattr(thing, field.kept_in.partition(".")[0], None))
         return columns
 
@@ -166,6 +170,16 @@ class Resource:
         require(call.version, field.since, path)
         if field.check is None or field.only_new:
             raise Invalid(f"{path[:128]}: is read-only and cannot be changed by a patch", field=path[:128])
+
+
+def _require_no_mask(value: Mapping[str, Any], name: str) -> None:
+    where = mask_left(value, name)
+    if where is not None:
+        raise Invalid(
+            f"{where}: reads ******, which is how a secret is shown, and nothing is stored there that it could stand"
+            " for; send the secret itself",
+            field=where,
+        )
 
 
 def _keep(columns: dict[str, Any], field: Field, value: Any, whole: Mapping[str, Any] | None = None) -> None:
