@@ -73,6 +73,8 @@ class Service:
             settings=LifecycleSettings(
                 cleaning_network=settings.cleaning_network,
                 provisioning_network=settings.provisioning_network,
+                inspection_network=settings.inspection_network,
+                add_ports=settings.inspection_add_ports,
                 report_timeout=timedelta(seconds=settings.report_timeout),
                 boot=settings.boot,
             ),

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError
 from ironlane.boot.dhcp_options import BootSettings
 from ironlane.model.errors import Permanent
 from ironlane.model.inventory import is_secret_name
+from ironlane.store.inspection import AddPorts
 from ironlane.store.vault import new_key
 
 ENCRYPTION_KEYS = "encryption-keys"
@@ -53,6 +54,13 @@ class Settings(BaseSettings):
     provisioning_network: str = "provisioning"
     """Name or UUID of the network that servers are booted and written on. May be the cleaning network."""
 
+    inspection_network: str = ""
+    """Name or UUID of the network that servers are inspected on. Empty: the cleaning network."""
+
+    inspection_add_ports: AddPorts = AddPorts.ALL
+    """Which NICs of an inspected server become baremetal ports: `all`, `active` (with an IP address), `pxe` (the one it
+    booted over) or `disabled`. Ports that are there already stay."""
+
     lease_ttl: float = 30.0
     """How long a conductor that stopped without a word keeps what it owns. Heartbeats go out three times as often."""
 
@@ -66,7 +74,7 @@ class Settings(BaseSettings):
     """How often a switch is read without a cause, to find what somebody else changed on its ports."""
 
     report_timeout: float = 1800.0
-    """How long a server that was booted to be cleaned or deployed may take for its report."""
+    """How long a server that was booted to be inspected, cleaned or deployed may take for its report."""
 
     agent_heartbeat: int = 60
     """How often the ramdisk on a server is told to report."""

@@ -74,7 +74,8 @@ def test_an_alias_names_a_port_only_as_a_description_does() -> None:
 )
 def test_a_malformed_tlv_is_told_and_the_others_still_count(tlv: Any, problem: str) -> None:
     reading = from_tlvs([tlv, [5, b"leaf-1a".hex()]])
-    assert len(reading.problems) == 1 and problem in reading.problems[0]
+    assert len(reading.problems) == 1
+    assert problem in reading.problems[0]
     assert reading.neighbour == Neighbour(system_name="leaf-1a")
 
 
@@ -86,7 +87,8 @@ def test_what_is_no_list_of_tlvs_is_told(raw: Any) -> None:
 
 def test_no_lldp_at_all_is_no_problem() -> None:
     assert from_tlvs([]) == from_tlvs([[3, "0078"], [0, ""]])
-    assert from_tlvs([]).neighbour is None and from_tlvs([]).problems == ()
+    assert from_tlvs([]).neighbour is None
+    assert from_tlvs([]).problems == ()
 
 
 def test_of_two_chassis_ids_the_first_counts() -> None:

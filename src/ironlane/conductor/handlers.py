@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from ironlane.conductor.phases.clean import await_cleaned, clean
 from ironlane.conductor.phases.delete import delete
 from ironlane.conductor.phases.deploy import await_deployed, deploy
+from ironlane.conductor.phases.inspect import await_inspected, inspect
 from ironlane.conductor.phases.manage import adopt, tidy, tidy_boot, verify
 from ironlane.conductor.work import Result, Work
 from ironlane.model.states import ProvisionState as S
@@ -23,5 +24,8 @@ HANDLERS: Mapping[S, Callable[[Work], Awaitable[Result]]] = {
     S.DELETING: delete,
     S.ERROR: tidy,
     S.ADOPTING: adopt,
+    S.INSPECTING: inspect,
+    S.INSPECT_WAIT: await_inspected,
+    S.INSPECT_FAILED: tidy,
 }
 """The state table. In states without a handler there is nothing to do."""

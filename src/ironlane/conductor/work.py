@@ -18,6 +18,7 @@ from ironlane.model.node import Node
 from ironlane.model.states import ProvisionState
 from ironlane.power.base import BootDevice, PowerDriver, PowerState
 from ironlane.store.database import Store, Transaction, Tx
+from ironlane.store.inspection import AddPorts
 from ironlane.store.provisioning import Phase
 
 T = TypeVar("T")
@@ -63,6 +64,10 @@ class LifecycleSettings:
 
     cleaning_network: str = "cleaning"
     provisioning_network: str = "provisioning"
+    inspection_network: str = ""
+    """Empty: the cleaning network."""
+    add_ports: AddPorts = AddPorts.ALL
+    """Which NICs of an inspected server become baremetal ports."""
     report_timeout: timedelta = timedelta(minutes=30)
     """How long a booted server may take for its report."""
     first_retry: timedelta = timedelta(seconds=1)
@@ -125,6 +130,9 @@ class Work:
         """Name or UUID of the network of a phase: the node's own, else the conductor's."""
         if phase is Phase.CLEANING:
             return str(self.node.driver_info.get("cleaning_network") or self.settings.cleaning_network)
+        if phase is Phase.INSPECTION:
+            own = self.node.driver_info.get("inspection_network") or self.settings.inspection_network
+            return str(own or self.network(Phase.CLEANING))
         return str(self.node.driver_info.get("provisioning_network") or self.settings.provisioning_network)
 
 

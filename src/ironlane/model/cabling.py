@@ -124,8 +124,8 @@ def _judge_heard(cable: Cable, recorded: LocalLink, now: datetime, fresh: timede
         return Judgement(
             Verdict.CONTRADICTS,
             f"{cable.label} of node {cable.node} is recorded at {_recorded(cable, recorded)}, but by its LLDP it is"
-            f" cabled to {_seen(neighbour)} (seen at {_time(at)}); move the cable and inspect the node again, or correct"
-            " the port's local_link_connection",
+            f" cabled to {_seen(neighbour)} (seen at {_time(at)}); move the cable and inspect the node again, or"
+            " correct the port's local_link_connection",
         )
     return Judgement(Verdict.AGREES if switch and port else Verdict.UNCLEAR)
 

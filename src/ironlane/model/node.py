@@ -78,6 +78,8 @@ class Node:
     """`start`, `end` or `error`, as the ramdisk of the present boot said last."""
     agent_message: str | None = None
     agent_seen_at: datetime | None = None
+    inspection_started_at: datetime | None = None
+    inspection_finished_at: datetime | None = None
     generation: int = 1
     due_at: datetime | None = None
     attempts: int = 0

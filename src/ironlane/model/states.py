@@ -45,6 +45,12 @@ class ProvisionState(StrEnum):
     """An already deployed server is being taken over without a reboot."""
     ADOPT_FAILED = "adopt failed"
     """Taking over went wrong; `last_error` says how."""
+    INSPECTING = "inspecting"
+    """Being moved to or from the inspection network."""
+    INSPECT_WAIT = "inspect wait"
+    """On the inspection network, booted or booting; waiting for its inventory."""
+    INSPECT_FAILED = "inspect failed"
+    """Inspection went wrong; `last_error` says how."""
 
 
 class Verb(StrEnum):
@@ -58,6 +64,7 @@ class Verb(StrEnum):
     DELETED = "deleted"
     ABORT = "abort"
     ADOPT = "adopt"
+    INSPECT = "inspect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,7 @@ VERBS: Mapping[Verb, Mapping[ProvisionState, Step]] = {
         S.AVAILABLE: Step(S.MANAGEABLE, None),
         S.CLEAN_FAILED: Step(S.MANAGEABLE, None),
         S.ADOPT_FAILED: Step(S.MANAGEABLE, None),
+        S.INSPECT_FAILED: Step(S.MANAGEABLE, None),
     },
     Verb.PROVIDE: {S.MANAGEABLE: Step(S.CLEANING, S.AVAILABLE)},
     Verb.CLEAN: {S.MANAGEABLE: Step(S.CLEANING, S.MANAGEABLE)},
@@ -94,8 +102,13 @@ VERBS: Mapping[Verb, Mapping[ProvisionState, Step]] = {
     Verb.ABORT: {
         S.CLEAN_WAIT: Step(S.CLEAN_FAILED, None),
         S.DEPLOY_WAIT: Step(S.DEPLOY_FAILED, None),
+        S.INSPECT_WAIT: Step(S.INSPECT_FAILED, None),
     },
     Verb.ADOPT: {S.MANAGEABLE: Step(S.ADOPTING, S.ACTIVE), S.ADOPT_FAILED: Step(S.ADOPTING, S.ACTIVE)},
+    Verb.INSPECT: {
+        S.MANAGEABLE: Step(S.INSPECTING, S.MANAGEABLE),
+        S.INSPECT_FAILED: Step(S.INSPECTING, S.MANAGEABLE),
+    },
 }
 """What each verb does in each state; in all other states it is refused."""
 
@@ -107,13 +120,15 @@ FAILURE: Mapping[ProvisionState, ProvisionState] = {
     S.DEPLOY_WAIT: S.DEPLOY_FAILED,
     S.DELETING: S.ERROR,
     S.ADOPTING: S.ADOPT_FAILED,
+    S.INSPECTING: S.INSPECT_FAILED,
+    S.INSPECT_WAIT: S.INSPECT_FAILED,
 }
 """Where a node goes when the work of a state fails for good. Its keys are the states in which the loop works."""
 
 WORKING = frozenset(FAILURE)
 """States in which the lifecycle loop has something to do."""
 
-DELETABLE = frozenset({S.ENROLL, S.MANAGEABLE, S.AVAILABLE, S.CLEAN_FAILED, S.ADOPT_FAILED, S.ERROR})
+DELETABLE = frozenset({S.ENROLL, S.MANAGEABLE, S.AVAILABLE, S.CLEAN_FAILED, S.ADOPT_FAILED, S.INSPECT_FAILED, S.ERROR})
 """States in which a node's record may be deleted (others only in maintenance)."""
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from ironlane.model.errors import Conflict, NotFound
 from ironlane.model.node import BaremetalPort
 from ironlane.store.database import Tx
-from ironlane.store.tables import baremetal_ports
+from ironlane.store.tables import baremetal_ports, lldp_heard
 
 
 def create(tx: Tx, values: Mapping[str, Any]) -> BaremetalPort:
@@ -82,6 +82,7 @@ def delete(tx: Tx, port_id: str) -> None:
     Raises:
         NotFound: there is no such port.
     """
+    tx.execute(sa.delete(lldp_heard).where(lldp_heard.c.baremetal_port_id == port_id))
     if tx.execute(sa.delete(baremetal_ports).where(baremetal_ports.c.id == port_id)).rowcount == 0:
         raise NotFound("port", port_id)
 

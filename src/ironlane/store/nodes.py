@@ -16,11 +16,18 @@ from ironlane.model.errors import Conflict, Invalid, NotFound, Permanent
 from ironlane.model.node import Node, NodeId
 from ironlane.model.states import ProvisionState, step_for
 from ironlane.store.database import Tx
-from ironlane.store.tables import baremetal_ports, nodes, portgroups
+from ironlane.store.tables import baremetal_ports, inventories, lldp_heard, nodes, portgroups
 from ironlane.store.vault import from_row
 
 WAITING = frozenset(
-    {ProvisionState.CLEANING, ProvisionState.CLEAN_WAIT, ProvisionState.DEPLOYING, ProvisionState.DEPLOY_WAIT}
+    {
+        ProvisionState.CLEANING,
+        ProvisionState.CLEAN_WAIT,
+        ProvisionState.DEPLOYING,
+        ProvisionState.DEPLOY_WAIT,
+        ProvisionState.INSPECTING,
+        ProvisionState.INSPECT_WAIT,
+    }
 )
 """States in which a ramdisk may run on the node: only then are lookup and heartbeat answered."""
 
@@ -113,6 +120,9 @@ def update(tx: Tx, node_id: str, changes: Mapping[str, Any]) -> Node:
 
 def delete(tx: Tx, node_id: str) -> None:
     """Delete a node with its baremetal ports and portgroups. Whether it may go is the caller's to judge."""
+    nics = sa.select(baremetal_ports.c.id).where(baremetal_ports.c.node_id == node_id)
+    tx.execute(sa.delete(lldp_heard).where(lldp_heard.c.baremetal_port_id.in_(nics)))
+    tx.execute(sa.delete(inventories).where(inventories.c.node_id == node_id))
     tx.execute(sa.delete(baremetal_ports).where(baremetal_ports.c.node_id == node_id))
     tx.execute(sa.delete(portgroups).where(portgroups.c.node_id == node_id))
     if tx.execute(sa.delete(nodes).where(nodes.c.id == node_id)).rowcount == 0:

@@ -1,4 +1,4 @@
-"""Provision ports: the temporary network port of a node's primary NIC while it is cleaned or provisioned."""
+"""Provision ports: the temporary network port of a node's primary NIC while it is inspected, cleaned or provisioned."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Phase(StrEnum):
 
     CLEANING = "cleaning_vif_port_id"
     PROVISIONING = "provisioning_vif_port_id"
+    INSPECTION = "inspection_vif_port_id"
 
 
 def plug(tx: Tx, node: Node, phase: Phase, network: str, dhcp_options: Sequence[Mapping[str, Any]]) -> str:

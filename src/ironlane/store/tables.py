@@ -394,6 +394,8 @@ nodes = sa.Table(
     sa.Column("agent_report", sa.String(16)),  # start | end | error, of the present boot
     sa.Column("agent_message", sa.Text),
     sa.Column("agent_seen_at", UtcDateTime),
+    sa.Column("inspection_started_at", UtcDateTime),
+    sa.Column("inspection_finished_at", UtcDateTime),
     sa.Column("generation", sa.Integer, nullable=False, default=1),
     sa.Column("due_at", UtcDateTime, index=True),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
@@ -435,4 +437,38 @@ baremetal_ports = sa.Table(
     sa.Column("vendor", sa.String(32)),
     sa.Column("description", sa.String(255)),
     *_times(),
+)
+
+inventories = sa.Table(
+    # What the ramdisk of a node's latest inspection sent.
+    "inventories",
+    metadata,
+    _uuid("node_id", sa.ForeignKey("nodes.id"), primary_key=True),
+    _json("inventory"),
+    _json("plugin_data"),
+    _flag("fresh"),  # it came since the server was last booted for its inspection
+    sa.Column("received_at", UtcDateTime, nullable=False),
+)
+
+# --- Cabling ---------------------------------------------------------------------------------------------------
+
+lldp_heard = sa.Table(
+    # What a server's NIC heard of its switch, when it was last inspected and heard anything.
+    "lldp_heard",
+    metadata,
+    _uuid("baremetal_port_id", sa.ForeignKey("baremetal_ports.id"), primary_key=True),
+    _json("neighbour"),
+    sa.Column("problems", sa.Text, nullable=False, default=""),  # what could not be read of it
+    sa.Column("heard_at", UtcDateTime, nullable=False),
+)
+
+lldp_shown = sa.Table(
+    # Whom a switch showed on a port of ours when it was last read; written only when that changes.
+    "lldp_shown",
+    metadata,
+    _text("switch_id", 64, primary_key=True),
+    _text("port_name", 64, primary_key=True),
+    _json("neighbours", list),
+    sa.Column("since", UtcDateTime, nullable=False),
+    sa.ForeignKeyConstraint(["switch_id"], ["switches.id"]),
 )

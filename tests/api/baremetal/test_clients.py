@@ -156,6 +156,28 @@ async def test_openstack_command_line(store: Store, address: str, tmp_path: Path
     assert powered == {"target_power_state": "power off"}
 
 
+async def test_openstack_command_line_inspects(store: Store, address: str, tmp_path: Path) -> None:
+    api = Baremetal(store)
+    node = await api.node()
+    await api.nic(node, 1)
+    await api.put_in(node, provision_state="manageable")
+
+    async def openstack(*lines: str) -> list[Any]:
+        commands = "".join(f"baremetal {line}\n" for line in lines)
+        _, out = await run(tmp_path, address, str(BIN / "openstack"), lines=commands)
+        return printed(out)
+
+    assert await openstack("node inspect n1", "node show n1 -c provision_state -f json") == [
+        {"provision_state": "inspecting"}
+    ]
+    await api.put_in(node, provision_state="inspect wait")
+    inventory = {"interfaces": [{"name": "eth0", "mac_address": "52:54:00:00:00:01", "lldp": []}]}
+    assert (await api.post("/v1/continue_inspection", {"inventory": inventory, "error": None})).status == 202
+    saved = tmp_path / "inventory.json"
+    told, *_ = await openstack("node inventory save n1", f"node inventory save n1 --file {saved}")
+    assert told == json.loads(saved.read_text()) == {"inventory": inventory, "plugin_data": {"error": None}}
+
+
 async def test_openstacksdk(store: Store, address: str, tmp_path: Path) -> None:
     vif = await Baremetal(store).tenant_port("net1")
     status, out = await run(tmp_path, address, sys.executable, "-c", SDK, address, vif)

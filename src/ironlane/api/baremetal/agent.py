@@ -3,6 +3,7 @@ service: the ramdisk has none. It proves itself by the agent token that its firs
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.responses import Response
@@ -37,7 +38,7 @@ async def lookup(call: Call) -> Response:
     for key in call.query:
         if key not in {"addresses", "node_uuid"}:
             raise Invalid(f'Unknown argument: "{key[:64]}"', field=key[:64])
-    addresses = _addresses(call.query.get("addresses", ""))
+    addresses = mac_addresses(call.query.get("addresses", "").split(","))
     node_uuid = call.query.get("node_uuid") or None
     if not addresses and node_uuid is None:
         raise Invalid("addresses: name at least one MAC address, or node_uuid", field="addresses")
@@ -47,7 +48,7 @@ async def lookup(call: Call) -> Response:
         return nodes.record_lookup(tx, addresses, ident)
 
     node, token = await call.store.write(write)
-    return ok({"node": _node(call, node), "config": _config(call, token)})
+    return ok(looked_up(call, node, token))
 
 
 async def heartbeat(call: Call) -> Response:
@@ -69,10 +70,15 @@ async def heartbeat(call: Call) -> Response:
     return accepted()
 
 
-def _addresses(text: str) -> list[str]:
-    """The MAC addresses in a list; others (InfiniBand GUIDs) are left out, as in Ironic."""
+def looked_up(call: Call, node: Node, token: str | None) -> Json:
+    """What a ramdisk is told of the node that it runs on. `token` None: it has one, which is not told again."""
+    return {"node": _node(call, node), "config": _config(call, token)}
+
+
+def mac_addresses(texts: Iterable[str]) -> list[str]:
+    """The MAC addresses among some texts; others (InfiniBand GUIDs) are left out, as in Ironic."""
     found = []
-    for part in text.split(","):
+    for part in texts:
         try:
             found.append(checks.mac(part.strip(), "addresses"))
         except Invalid:

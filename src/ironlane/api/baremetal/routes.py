@@ -8,6 +8,7 @@ from ironlane.api.baremetal import (
     agent,
     conductors,
     discovery,
+    inspection,
     nodes,
     portgroups,
     ports,
@@ -50,6 +51,7 @@ ROUTES = (
     Route("GET", "/v1/nodes/{node}/ports/detail", 1, ports.of_node_detail),
     Route("GET", "/v1/nodes/{node}/portgroups", 24, portgroups.of_node),
     Route("GET", "/v1/nodes/{node}/portgroups/detail", 24, portgroups.of_node_detail),
+    Route("GET", "/v1/nodes/{node}/inventory", 81, inspection.inventory),
     Route("GET", "/v1/nodes/{node}/vifs", 28, vifs.listed),
     Route("POST", "/v1/nodes/{node}/vifs", 28, vifs.attach),
     Route("DELETE", "/v1/nodes/{node}/vifs/{vif}", 28, vifs.detach),
@@ -86,11 +88,12 @@ ROUTES = (
     # the ramdisk on a node; without authentication
     Route("GET", "/v1/lookup", 22, agent.lookup),
     Route("POST", "/v1/heartbeat/{node}", 22, agent.heartbeat),
+    Route("POST", "/v1/continue_inspection", 1, inspection.continue_inspection),
     # volumes: none, but nova asks
     Route("GET", "/v1/volume", 32, discovery.volume),
     Route("GET", "/v1/volume/connectors", 32, discovery.no_connectors),
     Route("GET", "/v1/volume/targets", 32, discovery.no_targets),
 )
 
-PUBLIC = frozenset({"/", "/v1", "/v1/lookup", "/v1/heartbeat/{node}"})
+PUBLIC = frozenset({"/", "/v1", "/v1/lookup", "/v1/heartbeat/{node}", "/v1/continue_inspection"})
 """Paths that need no authentication, as in Ironic."""

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from ironlane.api.baremetal import checks
 from ironlane.api.baremetal.call import Call, Json, accepted, done, ok
 from ironlane.api.baremetal.microversions import require
-from ironlane.api.baremetal.node_fields import NODE
+from ironlane.api.baremetal.node_fields import NODE, interface
 from ironlane.api.baremetal.validation import require_driver_info
 from ironlane.model.errors import Conflict, Forbidden, Invalid
 from ironlane.model.node import Node
@@ -35,6 +35,7 @@ STATES = (
 VERB_SINCE: Mapping[str, int] = {
     "manage": 4,
     "provide": 4,
+    "inspect": 6,
     "abort": 13,
     "clean": 15,
     "adopt": 17,
@@ -82,8 +83,13 @@ async def provision(call: Call) -> Response:
     def write(tx: Tx) -> None:
         node = nodes.get(tx, call.path("node"))
         _require_free(node, verb)
-        if verb in {Verb.ACTIVE, Verb.REBUILD, Verb.PROVIDE, Verb.CLEAN, Verb.ADOPT}:
+        if verb in {Verb.ACTIVE, Verb.REBUILD, Verb.PROVIDE, Verb.CLEAN, Verb.ADOPT, Verb.INSPECT}:
             require_driver_info(tx, call, node)
+        if verb == Verb.INSPECT and interface(node, "inspect") == "no-inspect":
+            raise Invalid(
+                f"Node {node.label} has inspect_interface no-inspect; set it to agent to have the node inspected",
+                code="UnsupportedDriverExtension",
+            )
         nodes.request_state(tx, node, verb, _instructions(node, body))
 
     await call.store.write(write)
@@ -232,7 +238,7 @@ def _require_free(node: Node, verb: str) -> None:
         Forbidden: `NodeProtected`.
         Conflict: `NodeIsRetired`.
     """
-    if node.maintenance and verb in {Verb.ACTIVE, Verb.REBUILD, Verb.PROVIDE, Verb.CLEAN}:
+    if node.maintenance and verb in {Verb.ACTIVE, Verb.REBUILD, Verb.PROVIDE, Verb.CLEAN, Verb.INSPECT}:
         raise Invalid(
             f"The {verb} operation can't be performed on node {node.label} because it's in maintenance mode.",
             code="NodeInMaintenance",

@@ -31,6 +31,7 @@ async def validate(call: Call) -> Response:
             "management": lambda: require_driver_info(tx, call, node),
             "network": lambda: _check_network(tx, call, node),
             "boot": lambda: _check_boot(tx, node),
+            "inspect": lambda: _check_boot(tx, node),
             "deploy": lambda: _check_deploy(node),
             "storage": lambda: None,
         }
