@@ -97,6 +97,7 @@ async def test_validate_says_what_is_missing(api: Baremetal) -> None:
         "power": False,
         "management": False,
         "boot": False,
+        "inspect": False,
         "deploy": False,
         "network": True,
         "storage": True,
