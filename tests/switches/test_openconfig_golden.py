@@ -15,6 +15,7 @@ from ironlane.model.plan import Change, Plan
 from ironlane.switches.base import Access
 from ironlane.switches.netconf import parse_xml
 from ironlane.switches.openconfig import OpenConfigDriver, read, write
+from ironlane.switches.openconfig.leaves import ranges
 from ironlane.switches.openconfig.names import Dialect
 
 GOLDEN = Path(__file__).parent / "golden" / "openconfig"
@@ -108,4 +109,4 @@ def test_options_are_checked(options: dict[str, Any]) -> None:
 
 
 def test_vlan_ranges() -> None:
-    assert write.ranges({1, 3, 4, 7, 8, 9, 4094}) == ["1", "3", "4", "7..9", "4094"]
+    assert ranges({1, 3, 4, 7, 8, 9, 4094}) == ["1", "3", "4", "7..9", "4094"]

@@ -11,7 +11,7 @@ which the switch denies while somebody's commit waits to be confirmed (RFC 6241 
 **LACP fallback** is a leaf of openconfig-lacp since 2.1.0 (September 2024). It is sent only where it is wished for; an
 older switch refuses it then, and says so.
 
-Options of `Access.options`: the fields of `names.Dialect`, and those of `ironlane.switches.netconf`.
+Options of `Access.options`: the fields of `names.NetconfDialect`, and those of `ironlane.switches.netconf`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from ironlane.switches import netconf
 from ironlane.switches.base import Access, Capabilities
 from ironlane.switches.netconf import NetconfSession
 from ironlane.switches.openconfig import read, write
-from ironlane.switches.openconfig.names import Dialect
+from ironlane.switches.openconfig.edit import members_after
+from ironlane.switches.openconfig.meaning import Observation
+from ironlane.switches.openconfig.names import NetconfDialect
 
 _LOCK = write.operation("lock", "target", "candidate")
 _UNLOCK = write.operation("unlock", "target", "candidate")
@@ -49,7 +51,7 @@ class OpenConfigDriver:
 
     def __init__(self, access: Access) -> None:
         own = {name: value for name, value in access.options.items() if name not in netconf.OPTIONS}
-        self._dialect = Dialect.from_options(own)
+        self._dialect = NetconfDialect.from_options(own)
         self._access = access
         self._session: NetconfSession | None = None
         self._members: Mapping[str, str] | None = None
@@ -73,7 +75,7 @@ class OpenConfigDriver:
             return ()
         members = self._members or {}
         for done in earlier:
-            members = write.members_after(done, members, self._dialect)
+            members = members_after(done, members, self._dialect)
         edit = write.edit_config(plan, members, self._dialect)
         validate = [_VALIDATE] if self._dialect.validate else []
         commit = [_COMMIT]
@@ -89,7 +91,7 @@ class OpenConfigDriver:
         if self._members is None:
             await self._read(session, ())
         edit = write.edit_config(plan, self._members or {}, self._dialect)
-        after = write.members_after(plan, self._members or {}, self._dialect)
+        after = members_after(plan, self._members or {}, self._dialect)
         self._members = None
         await self._lock(session)
         try:
@@ -110,7 +112,7 @@ class OpenConfigDriver:
         if session is not None:
             await session.close()
 
-    async def _read(self, session: NetconfSession, ports: Collection[str]) -> read.Observation:
+    async def _read(self, session: NetconfSession, ports: Collection[str]) -> Observation:
         seen = read.observation(await session.rpc(_OBSERVE), ports, self._dialect)
         self._members = seen.members
         return seen

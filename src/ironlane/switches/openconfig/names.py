@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from ironlane.model.errors import Invalid
 from ironlane.model.fabric import VLAN_MAX, VLAN_MIN
@@ -25,7 +25,7 @@ IANA_IF_TYPE = "urn:ietf:params:xml:ns:yang:iana-if-type"
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What differs between OpenConfig switches; every field is an option of `Access.options`."""
+    """What differs between OpenConfig switches, whatever the protocol; every field is an option of `Access.options`."""
 
     lag_name: str = "Port-Channel{number}"
     """Name of the aggregate interface of LAG `{number}`; "ae{number}" or "port-channel{number}" elsewhere."""
@@ -37,16 +37,13 @@ class Dialect:
     default_vlan: int = 1
     """What an access port carries that is told nothing else, and the native VLAN that switches report on trunks
     without one."""
-    validate: bool = True
-    """Validate the candidate before the commit, where the switch can. A commit validates anyway; some servers (Debian's
-    netconfd 2.13) accept a commit after a validate and carry out nothing."""
     confirmed_commit: bool = True
     """Commit with a time limit and confirm, where the switch can; False: always commit outright."""
     confirm_timeout: int = 30
     """Seconds until the switch undoes a commit that was not confirmed."""
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Dialect:
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
         """Read the driver's own options.
 
         Raises:
@@ -56,7 +53,7 @@ class Dialect:
         for name, value in options.items():
             expected = type(getattr(defaults, name, None))
             if expected is type(None):
-                raise Invalid("no such option of the openconfig driver", field=f"options.{name}")
+                raise Invalid("no such option of this kind of switch", field=f"options.{name}")
             if type(value) is not expected:
                 raise Invalid(f"{value!r} is not of type {expected.__name__}", field=f"options.{name}")
         dialect = cls(**options)
@@ -77,3 +74,12 @@ class Dialect:
         before, after = self.lag_name.split("{number}")
         match = re.fullmatch(f"{re.escape(before)}([1-9][0-9]*){re.escape(after)}", interface)
         return int(match[1]) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class NetconfDialect(Dialect):
+    """What differs between OpenConfig switches that speak NETCONF."""
+
+    validate: bool = True
+    """Validate the candidate before the commit, where the switch can. A commit validates anyway; some servers (Debian's
+    netconfd 2.13) accept a commit after a validate and carry out nothing."""
