@@ -8,7 +8,16 @@ import pytest
 
 from ironlane.model.errors import Invalid
 from ironlane.model.fabric import LacpRate, LagMode
-from ironlane.model.link import LocalLink, lacp_rate, lag_mode, normal_mac, normal_switch_id, parse_group, parse_links
+from ironlane.model.link import (
+    LagSettings,
+    LocalLink,
+    lag_mode,
+    lag_settings,
+    normal_mac,
+    normal_switch_id,
+    parse_group,
+    parse_links,
+)
 
 LINK = {"switch_id": "00:11:22:33:44:01", "port_id": "Ethernet1/2", "switch_info": "sw1"}
 
@@ -83,6 +92,7 @@ def test_port_groups_is_a_synonym() -> None:
         ({**GROUP, "bond_properties": []}, ""),
         ({**GROUP, "bond_properties": ["x"]}, "bond_properties"),
         ({**GROUP, "bond_properties": {"bond_lacp_rate": "often"}}, "bond_properties.bond_lacp_rate"),
+        ({**GROUP, "bond_properties": {"min_links": "many"}}, "bond_properties.min_links"),
     ],
 )
 def test_malformed_groups_name_the_field(group: Any, field: str) -> None:
@@ -108,6 +118,39 @@ def test_portgroup_modes_become_what_the_switch_needs(mode: str, lag: LagMode | 
     assert lag_mode(mode, where="mode") is lag
 
 
-def test_lacp_rate_is_slow_unless_told() -> None:
-    assert lacp_rate({}, where="x") is LacpRate.SLOW
-    assert lacp_rate({"lacp_rate": 1}, where="x") is LacpRate.FAST
+def test_bond_properties_with_or_without_prefix() -> None:
+    assert lag_settings("4", {}, where="x") == LagSettings(LagMode.LACP)
+    asked = LagSettings(LagMode.LACP, LacpRate.FAST, 2, True)
+    assert lag_settings("802.3ad", {"lacp_rate": 1, "min_links": "2", "fallback": "on"}, where="x") == asked
+    prefixed = {"bond_lacp_rate": "fast", "bond_min_links": 2, "bond_fallback": True}
+    assert lag_settings("802.3ad", prefixed, where="x") == asked
+    assert lag_settings("802.3ad", {"bond_min_links": 0}, where="x") == LagSettings(LagMode.LACP), "bonding's default"
+
+
+def test_what_is_not_negotiated_is_not_asked_for() -> None:
+    properties = {"lacp_rate": "fast", "min_links": 2, "fallback": True}
+    assert lag_settings("balance-xor", properties, where="x") == LagSettings(LagMode.STATIC, min_links=2)
+    assert lag_settings("active-backup", properties, where="x") is None
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"lacp_rate": "often"},
+        {"bond_min_links": "two"},
+        {"min_links": -1},
+        {"bond_min_links": 1.5},
+        {"min_links": True},
+        {"min_links": 65},
+        {"min_links": "²"},
+        {"bond_min_links": "9" * 5000},
+        {"fallback": "perhaps"},
+        {"bond_fallback": 2},
+        {"fallback": None},
+    ],
+)
+@pytest.mark.parametrize("mode", ["802.3ad", "balance-rr", "active-backup"])
+def test_nonsense_in_bond_properties_names_the_key(mode: str, properties: dict[str, Any]) -> None:
+    with pytest.raises(Invalid) as caught:
+        lag_settings(mode, properties, where="properties")
+    assert caught.value.field == f"properties.{next(iter(properties))}"

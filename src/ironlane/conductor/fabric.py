@@ -16,7 +16,7 @@ from functools import partial
 
 import structlog
 
-from ironlane.conductor.foresight import aim, foresee
+from ironlane.conductor.foresight import aim, foresee, told
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
 from ironlane.model.fabric import PortConfig, SwitchId
 from ironlane.model.plan import Plan, diff, drift
@@ -24,7 +24,7 @@ from ironlane.store import previews, reconcile, withholding
 from ironlane.store.database import Store
 from ironlane.store.leases import Lease
 from ironlane.store.reconcile import Outcome, SwitchView
-from ironlane.switches.base import Access, SwitchDriver
+from ironlane.switches.base import Access, Considerate, SwitchDriver
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +88,7 @@ class FabricLoop:
         outcome, later = Outcome(), self._later(seen)
         try:
             session = await self._session(seen)
+            seen = _as_told(seen, session.driver)
             await self._look(seen, session, outcome)
             await self._foresee(seen, session, outcome)
             if later is not None:
@@ -97,6 +98,7 @@ class FabricLoop:
             if withholding.due(seen.attachments, seen.id, self._store.now()):
                 due = seen
                 seen = await self._store.write(lambda tx: reconcile.retry_withheld(tx, due, lease))
+                seen = _as_told(seen, session.driver)
             await self._bring(seen, session, lease, outcome)
         except Exception as unforeseen:
             error = _told(seen, unforeseen)
@@ -123,7 +125,7 @@ class FabricLoop:
             outcome.observed, outcome.missing = session.observed, session.missing
             outcome.drifted = drift(seen.verified, outcome.observed)  # on record, and still to be tolerated
             return
-        outcome.observed = await self._read(seen, session)
+        outcome.observed = await self._read(seen, session, outcome)
         outcome.missing = session.missing
         outcome.looked = True
         outcome.drifted = drift(seen.verified, outcome.observed)
@@ -170,11 +172,13 @@ class FabricLoop:
         session.observed_at = outcome.observed = None
         self._lease()  # the last moment to notice that this process slept and its lease ran out
         await session.driver.apply(plan)
-        outcome.observed = await self._read(seen, session)
+        outcome.observed = await self._read(seen, session, outcome)
 
-    async def _read(self, seen: SwitchView, session: _Session) -> Mapping[str, PortConfig]:
+    async def _read(self, seen: SwitchView, session: _Session, outcome: Outcome) -> Mapping[str, PortConfig]:
         session.observed_at = None
         session.observed = await session.driver.observe(seen.ports.names)
+        foreign = session.driver.foreign_lags() if isinstance(session.driver, Considerate) else ()
+        outcome.lags = session.driver.capabilities.lag_support(foreign)
         session.observed_at = self._store.now()
         session.missing = seen.ports.names - session.observed.keys()
         return session.observed
@@ -187,7 +191,7 @@ class FabricLoop:
             if outcome.plan_id is not None:
                 # A failed commit may have done part of its work: what the rows say must be what the switch says.
                 with contextlib.suppress(IronlaneError):
-                    outcome.observed = await self._read(seen, session)
+                    outcome.observed = await self._read(seen, session, outcome)
                     if isinstance(error, Permanent):
                         await self._quarantine(seen, session, lease, outcome)
             session.observed_at = None
@@ -245,6 +249,10 @@ class FabricLoop:
     async def close(self) -> None:
         """End all sessions with switches."""
         await asyncio.gather(*(self._forget(switch) for switch in list(self._sessions)))
+
+
+def _as_told(seen: SwitchView, driver: SwitchDriver) -> SwitchView:
+    return replace(seen, attachments=told(seen.attachments, driver))
 
 
 def _told(seen: SwitchView, error: Exception) -> IronlaneError:

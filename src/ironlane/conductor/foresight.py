@@ -6,12 +6,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ironlane.model.fabric import Attachment, DriftPolicy, PortConfig
+from ironlane.model.fabric import Attachment, DriftPolicy, Mlag, PortConfig
 from ironlane.model.plan import Plan, diff, project
 from ironlane.store.plans import changes_to_json
 from ironlane.store.previews import Wishes
 from ironlane.store.reconcile import Outcome, SwitchView
 from ironlane.switches.base import Foresighted, SwitchDriver
+
+
+def told(attachments: Iterable[Attachment], driver: SwitchDriver) -> list[Attachment]:
+    """The attachments without what this kind of switch is not told: MLAG ids, where a pair goes by the LAG's number."""
+    if driver.capabilities.mlag is not Mlag.NUMBER:
+        return list(attachments)
+    return [
+        replace(a, lag=replace(a.lag, mlag=None)) if a.lag is not None and a.lag.mlag is not None else a
+        for a in attachments
+    ]
 
 
 def aim(
@@ -44,10 +54,11 @@ def foresee(seen: SwitchView, driver: SwitchDriver, outcome: Outcome, wishes: Wi
     observed = dict(outcome.observed or {})
     earlier: list[Plan] = []
     found: list[dict[str, Any] | None] = []
-    for attachments in wishes:
-        if attachments is None:
+    for wished in wishes:
+        if wished is None:
             found.append(None)
             continue
+        attachments = told(wished, driver)
         desired, tolerated = aim(seen, driver, outcome, attachments)
         plan = diff(seen.id, desired, observed, attachments)
         rendered, exact = _render(driver, plan, earlier)

@@ -68,8 +68,37 @@ class Lag:
     mode: LagMode = LagMode.LACP
     rate: LacpRate = LacpRate.SLOW
     min_links: int = 1
+    """With fewer links that could forward on the switch, none of them does."""
     fallback: bool = False
     """Forward on one member while the partner sends no LACPDUs (so that PXE works)."""
+    mlag: int | None = None
+    """The id by which both switches of an MLAG pair know that it is one LAG; None: it ends on one switch only."""
+
+
+class Mlag(StrEnum):
+    """How a kind of switch is told that a LAG goes on at its MLAG peer."""
+
+    ID = "id"
+    """The LAG gets an id that is equal on both switches."""
+    NUMBER = "number"
+    """Not at all: a pair that is set up for it goes by the LAG's number. The id is left out of what is asked for."""
+    NONE = "none"
+    """It cannot be: a LAG with an MLAG id is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class LagSupport:
+    """What a switch can do for LAGs, and which ids on it are somebody else's."""
+
+    numbers: range = range(1, 1001)
+    """Ids that Ironlane may use."""
+    modes: frozenset[LagMode] = frozenset(LagMode)
+    min_links: frozenset[LagMode] = frozenset(LagMode)
+    """The modes in which a minimum of links can be kept."""
+    fallback: bool = True
+    mlag: Mlag = Mlag.NUMBER
+    foreign: frozenset[int] = frozenset()
+    """Ids that others have given out on the switch, as last read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ironlane.model.errors import Invalid
 from ironlane.model.fabric import LacpRate, LagMode
@@ -104,13 +104,62 @@ def lag_mode(bond_mode: str, *, where: str) -> LagMode | None:
         raise Invalid(f"unknown bonding mode {bond_mode!r}; use one of {names}", field=where) from None
 
 
-def lacp_rate(properties: Mapping[str, Any], *, where: str) -> LacpRate:
-    """`bond_lacp_rate` (or `lacp_rate`) of bond properties: slow/0 or fast/1; slow if absent."""
-    value = str(properties.get("bond_lacp_rate", properties.get("lacp_rate", "slow")))
-    try:
-        return {"slow": LacpRate.SLOW, "0": LacpRate.SLOW, "fast": LacpRate.FAST, "1": LacpRate.FAST}[value]
-    except KeyError:
-        raise Invalid(f"lacp_rate is slow or fast, not {value!r}", field=where) from None
+_RATES = {"slow": LacpRate.SLOW, "0": LacpRate.SLOW, "fast": LacpRate.FAST, "1": LacpRate.FAST}
+_FLAGS = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0": False, "off": False, "no": False}
+_MOST_LINKS = 64
+
+
+class LagSettings(NamedTuple):
+    """What bond properties ask of a LAG on the switches. `min_links` counts all links of the bond."""
+
+    mode: LagMode
+    rate: LacpRate = LacpRate.SLOW
+    min_links: int = 1
+    fallback: bool = False
+
+
+def lag_settings(bond_mode: str, properties: Mapping[str, Any], *, where: str) -> LagSettings | None:
+    """The LAG for a bonding mode and its properties; None: no LAG on the switch.
+
+    Keys are Linux bonding's with or without the prefix `bond_`, and our own `fallback`. `lacp_rate`: slow/0 (default)
+    or fast/1. `min_links`: a number; 0 (bonding's default) means 1. `fallback`: a boolean. Where nothing is negotiated,
+    rate and fallback mean nothing, whatever a client may mention.
+
+    Raises:
+        Invalid: a value is none of these; the field is `where` and the key.
+    """
+    mode = lag_mode(bond_mode, where=where)
+    rate, min_links, fallback = bond_options(properties, where=where)
+    if mode is None:
+        return None
+    return (
+        LagSettings(mode, rate, min_links, fallback) if mode is LagMode.LACP else LagSettings(mode, min_links=min_links)
+    )
+
+
+def bond_options(properties: Mapping[str, Any], *, where: str) -> tuple[LacpRate, int, bool]:
+    """`(lacp_rate, min_links, fallback)` of bond properties, whatever the mode; see `lag_settings`."""
+    key, value = _option(properties, "lacp_rate", "slow")
+    rate = _RATES.get(str(value))
+    if rate is None:
+        raise Invalid(f"lacp_rate is slow or fast, not {str(value)[:64]!r}", field=f"{where}.{key}")
+    key, value = _option(properties, "min_links", 1)
+    text = "" if isinstance(value, bool) else str(value)
+    if not (text.isascii() and text.isdecimal() and int(text[:9]) <= _MOST_LINKS):
+        raise Invalid(
+            f"min_links is a number of links, 0 to {_MOST_LINKS}, not {str(value)[:64]!r}", field=f"{where}.{key}"
+        )
+    key, flag = _option(properties, "fallback", False)
+    fallback = _FLAGS.get(str(flag).lower())
+    if fallback is None:
+        raise Invalid(f"fallback is true or false, not {str(flag)[:64]!r}", field=f"{where}.{key}")
+    return rate, max(1, int(text)), fallback
+
+
+def _option(properties: Mapping[str, Any], name: str, default: object) -> tuple[str, object]:
+    """The key that is there, and its value."""
+    key = next((key for key in (f"bond_{name}", name) if key in properties), name)
+    return key, properties.get(key, default)
 
 
 def parse_links(profile: Mapping[str, Any], *, where: str = "binding:profile") -> list[LocalLink]:
@@ -185,5 +234,5 @@ def parse_group(profile: Mapping[str, Any], *, where: str = "binding:profile") -
         raise Invalid("must be an object", field=f"{where}.bond_properties")
     mode = str(raw.get("bond_mode") or "active-backup")
     lag_mode(mode, where=f"{where}.bond_mode")
-    lacp_rate(properties, where=f"{where}.bond_properties.bond_lacp_rate")
+    bond_options(properties, where=f"{where}.bond_properties")
     return GroupParameters(raw["id"], str(raw.get("name") or ""), mode, properties)

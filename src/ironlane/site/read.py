@@ -10,7 +10,7 @@ import yaml
 from ironlane.model.errors import Invalid
 from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, DriftPolicy
 from ironlane.model.inventory import NAME, SwitchKind, is_secret_name, ranges_problem
-from ironlane.model.link import lacp_rate, lag_mode, normal_mac, normal_switch_id
+from ironlane.model.link import bond_options, lag_mode, normal_mac, normal_switch_id
 from ironlane.model.secrets import is_secret
 from ironlane.site import types
 from ironlane.site.addresses import SUBNET_KEYS, read_cidr, read_gateway, read_subnet
@@ -300,7 +300,7 @@ def _portgroup(fields: Fields) -> types.Portgroup:
     if "priority" in properties:
         fields.problem("properties", "priority: give it as the portgroup's own key")
     try:
-        lacp_rate(properties, where="")
+        bond_options(properties, where="properties")
     except Invalid as error:
         fields.problem("properties", error.message)
     mode = fields.text("mode", required=True)

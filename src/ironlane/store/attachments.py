@@ -14,6 +14,8 @@ from ironlane.model.fabric import (
     LacpRate,
     Lag,
     LagMode,
+    LagSupport,
+    Mlag,
     PortConfig,
     PortMode,
     Side,
@@ -141,13 +143,39 @@ def lag_to_json(lag: Lag) -> dict[str, Any]:
         "rate": lag.rate,
         "min_links": lag.min_links,
         "fallback": lag.fallback,
+        "mlag": lag.mlag,
     }
 
 
 def lag_from_json(value: dict[str, Any] | None) -> Lag | None:
     if value is None:
         return None
+    # Rows of before MLAG ids have no such key.
     return Lag(**{**value, "mode": LagMode(value["mode"]), "rate": LacpRate(value["rate"])})
+
+
+def support_to_json(support: LagSupport) -> dict[str, Any]:
+    return {
+        "numbers": [support.numbers.start, support.numbers.stop],
+        "modes": sorted(support.modes),
+        "min_links": sorted(support.min_links),
+        "fallback": support.fallback,
+        "mlag": support.mlag,
+        "foreign": sorted(support.foreign),
+    }
+
+
+def support_from_json(value: dict[str, Any] | None) -> LagSupport | None:
+    if value is None:
+        return None
+    return LagSupport(
+        numbers=range(*value["numbers"]),
+        modes=frozenset(map(LagMode, value["modes"])),
+        min_links=frozenset(map(LagMode, value["min_links"])),
+        fallback=value["fallback"],
+        mlag=Mlag(value["mlag"]),
+        foreign=frozenset(value["foreign"]),
+    )
 
 
 def config_to_json(config: PortConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ of them. Between them they keep I1 (break before make), I2 and I3 as rows; the l
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -15,13 +16,11 @@ import sqlalchemy as sa
 
 from ironlane.model.admission import admit, held_reason
 from ironlane.model.errors import Conflict, Invalid
-from ironlane.model.fabric import Attachment, AttachmentState, HostId, LacpRate, Lag, LagMode, Side, SwitchId, Vlan
-from ironlane.model.link import GroupParameters, LocalLink, lacp_rate, lag_mode
-from ironlane.store.attachments import around, of_network_port
+from ironlane.model.fabric import Attachment, AttachmentState, HostId, Lag, LagSupport, Mlag, Side, SwitchId, Vlan
+from ironlane.model.link import GroupParameters, LagSettings, LocalLink, lag_settings
+from ironlane.store.attachments import around, of_network_port, support_from_json
 from ironlane.store.database import Tx
 from ironlane.store.tables import attachments, lag_claims, ports, switch_ports, switches
-
-LAG_NUMBERS = range(1, 1001)
 
 LEAVING, HELD, WANTED = AttachmentState.LEAVING, AttachmentState.HELD, AttachmentState.WANTED
 WITHHELD = AttachmentState.WITHHELD
@@ -38,6 +37,9 @@ _BY_SWITCH_ID = _SWITCH_AND_PORT.where(
 )
 _BY_NAME = _SWITCH_AND_PORT.where(switches.c.id == sa.bindparam("switch"))
 _CLAIMS = sa.select(lag_claims).where(lag_claims.c.switch_id.in_(sa.bindparam("switches", expanding=True)))
+_LAG_SUPPORT = sa.select(switches.c.id, switches.c.kind, switches.c.mlag_peer, switches.c.lags).where(
+    switches.c.id.in_(sa.bindparam("switches", expanding=True))
+)
 _ADD_CLAIM, _ADD = sa.insert(lag_claims), sa.insert(attachments)
 _LEAVE = (
     sa.update(attachments)
@@ -101,7 +103,7 @@ def bind(tx: Tx, wish: Wish, *, where: str = "binding:profile") -> None:
         leave(tx, present)
         set_status(tx, {wish.network_port: ("ACTIVE", "")})
         return
-    lag = _lag(tx, wish, {p.switch for p in places}, present, where)
+    lag = _lag(tx, wish, places, present, where)
     wanted = {(p.switch, p.port, wish.host, wish.vlan, lag) for p in places}
     same = [a for a in present if (a.switch, a.port, a.host, a.vlan, a.lag) in wanted]
     if len(same) == len(present) == len(places):
@@ -251,29 +253,68 @@ def _find_switch(tx: Tx, link: LocalLink, where: str) -> sa.Row[Any]:
     raise Invalid(f"switch {link.switch_id or link.switch_info} is not known; add it to the site file", field=field)
 
 
-def _lag(tx: Tx, wish: Wish, on: set[SwitchId], present: Sequence[Attachment], where: str) -> Lag | None:
+def _lag(tx: Tx, wish: Wish, places: Sequence[_Place], present: Sequence[Attachment], where: str) -> Lag | None:
     """The LAG that the wish's links form, with the number it has already or the lowest that is free on all switches."""
-    if wish.group is None or not on:
+    if wish.group is None or not places:
         return None
-    mode = lag_mode(wish.group.bond_mode, where=f"{where}.local_group_information.bond_mode")
-    if mode is None:
-        return None
-    # Nothing is negotiated in a static LAG, whatever rate a client may mention.
     path = f"{where}.local_group_information.bond_properties"
-    rate = lacp_rate(wish.group.bond_properties, where=path) if mode is LagMode.LACP else LacpRate.SLOW
+    asked = lag_settings(wish.group.bond_mode, wish.group.bond_properties, where=path)
+    if asked is None:
+        return None
+    on = Counter(place.switch for place in places)
+    rows = tx.execute(_LAG_SUPPORT, {"switches": sorted(on)}).all()
+    support = {SwitchId(row.id): support_from_json(row.lags) or LagSupport() for row in rows}
+    for row in rows:
+        _require_support(asked, f"{row.id} ({row.kind})", support[SwitchId(row.id)], path)
+    links = _min_links(asked.min_links, len(wish.links), min(on.values()), path)
+    peers = len(on) == 2 and {row.mlag_peer for row in rows} == set(on)
+    if peers and any(can.mlag is Mlag.NONE for can in support.values()):
+        raise Invalid(
+            f"switches {', '.join(sorted(on))} are a pair, but have no MLAG that Ironlane could set up; bundle links of"
+            " one of them, or take `mlag_peer` from their record",
+            field=f"{where}.local_link_information",
+        )
+
+    def lag(number: int) -> Lag:
+        return Lag(number, asked.mode, asked.rate, links, asked.fallback, number if peers else None)
+
     claims = tx.execute(_CLAIMS, {"switches": sorted(on)}).all()
-    for lag in (a.lag for a in present):
-        own = {c.switch_id for c in claims if lag and (c.network_port_id, c.number) == (wish.network_port, lag.number)}
-        if lag is not None and (lag.mode, lag.rate) == (mode, rate) and own == on:
-            return lag
-    used = {claim.number for claim in claims}
-    number = next((n for n in LAG_NUMBERS if n not in used), None)
+    for old in (a.lag for a in present):
+        own = {c.switch_id for c in claims if old and (c.network_port_id, c.number) == (wish.network_port, old.number)}
+        if old is not None and old == lag(old.number) and own == set(on):
+            return old
+    used = {claim.number for claim in claims}.union(*(can.foreign for can in support.values()))
+    common = range(max(c.numbers.start for c in support.values()), min(c.numbers.stop for c in support.values()))
+    number = next((n for n in common if n not in used), None)
     if number is None:
         raise Conflict(f"no LAG id is free on {', '.join(sorted(on))}", code="NoLagIdAvailable")
     tx.execute(
         _ADD_CLAIM, [{"switch_id": s, "number": number, "network_port_id": wish.network_port} for s in sorted(on)]
     )
-    return Lag(number, mode, rate)
+    return lag(number)
+
+
+def _require_support(asked: LagSettings, switch: str, can: LagSupport, where: str) -> None:
+    """Refuse now what the switch is known not to keep, rather than leave the port waiting for it."""
+    if asked.mode not in can.modes:
+        raise Invalid(
+            f"switch {switch} has no {asked.mode.value} LAGs", field=where.replace("bond_properties", "bond_mode")
+        )
+    if asked.min_links > 1 and asked.mode not in can.min_links:
+        raise Invalid(
+            f"switch {switch} keeps no minimum of links for {asked.mode.value} LAGs; leave it out",
+            field=f"{where}.bond_min_links",
+        )
+    if asked.fallback and not can.fallback:
+        raise Invalid(f"switch {switch} has no LACP fallback; leave it out", field=f"{where}.bond_fallback")
+
+
+def _min_links(asked: int, links: int, fewest: int, where: str) -> int:
+    """What a switch has to insist on so that the bond has `asked` links at all: it sees its own links only, `fewest`
+    of them, and has to think that those on its peer are well."""
+    if asked > links:
+        raise Invalid(f"{asked} links are required, but the port is bound to {links}", field=f"{where}.bond_min_links")
+    return max(1, asked - (links - fewest))
 
 
 def _refuse_taken(near: Sequence[Attachment], wish: Wish, places: Sequence[_Place], where: str) -> None:

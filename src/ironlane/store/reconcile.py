@@ -10,10 +10,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
-from ironlane.model.fabric import Attachment, DriftPolicy, ManagedPorts, PortConfig, SwitchId, Vlan
+from ironlane.model.fabric import Attachment, DriftPolicy, LagSupport, ManagedPorts, PortConfig, SwitchId, Vlan
 from ironlane.model.plan import Plan
 from ironlane.store import drifts, leases, plans, previews, settling, withholding
-from ironlane.store.attachments import config_from_json, of_network_ports, of_switch
+from ironlane.store.attachments import (
+    config_from_json,
+    of_network_ports,
+    of_switch,
+    support_from_json,
+    support_to_json,
+)
 from ironlane.store.database import Tx
 from ironlane.store.leases import Lease
 from ironlane.store.tables import switch_ports, switches
@@ -40,6 +46,8 @@ class SwitchView:
     verified: Mapping[str, PortConfig]
     """What each port was last read back to carry as it should; ports of which that is not known are left out."""
     attachments: Sequence[Attachment]
+    lags: LagSupport | None = None
+    """What is on record of what it can do for LAGs."""
     questions: Sequence[previews.Question] = ()
     """Previews that somebody asks for."""
 
@@ -61,6 +69,8 @@ class Outcome:
     """Those of them that were left as they are, by the switch's policy."""
     missing: Collection[str] = ()
     """Ports that should be there, and are not on the switch."""
+    lags: LagSupport | None = None
+    """What the switch can do for LAGs, and which ids are somebody else's; None: it was not looked at."""
     quarantined: Collection[str] = ()
     """Ports that were shut because the switch would not let go of a VLAN."""
 
@@ -94,6 +104,7 @@ def view(tx: Tx, switch: SwitchId, lease: Lease, ttl: timedelta) -> SwitchView |
         ),
         verified={port.name: config_from_json(port.verified) for port in owned if port.verified is not None},
         attachments=of_switch(tx, switch),
+        lags=support_from_json(row.lags),
         questions=previews.asked(tx, switch),
     )
 
@@ -132,6 +143,7 @@ def record(tx: Tx, seen: SwitchView, outcome: Outcome, lease: Lease, audit_at: d
     settling.settle(tx, seen.id, seen.attachments, observed, verified)
     lost = [a for a in seen.attachments if a.port in outcome.missing]
     withholding.withhold(tx, seen.id, lost, _missing(seen, outcome.missing), audit_at, refusal=False)
+    _note_lags(tx, seen, outcome)
     current = tx.execute(sa.select(switches.c.generation, switches.c.audit_due).where(switches.c.id == seen.id)).one()
     audit_due = current.audit_due and not seen.audit_due  # asked for meanwhile
     retry_at = withholding.next_retry(of_switch(tx, seen.id), seen.id)
@@ -161,6 +173,7 @@ def record_failure(
     if outcome.plan_id is not None:
         plans.finish(tx, outcome.plan_id, plans.Outcome.FAILED, error.message)
     drifts.note(tx, seen.id, outcome.drifted, seen.verified, outcome.looked)
+    _note_lags(tx, seen, outcome)
     tx.execute(
         sa.update(switches)
         .where(switches.c.id == seen.id)
@@ -191,6 +204,12 @@ def close_plan(tx: Tx, seen: SwitchView, plan_id: str | None, lease: Lease) -> N
     _fence(tx, seen.id, lease)
     if plan_id is not None:
         plans.finish(tx, plan_id, plans.Outcome.VERIFIED)
+
+
+def _note_lags(tx: Tx, seen: SwitchView, outcome: Outcome) -> None:
+    if outcome.lags is not None and outcome.lags != seen.lags:
+        row = sa.update(switches).where(switches.c.id == seen.id)
+        tx.execute(row.values(lags=support_to_json(outcome.lags)))
 
 
 def _close_plans(tx: Tx, seen: SwitchView, outcome: Outcome) -> None:

@@ -10,7 +10,7 @@ trunk), and servers that are not `active` (the lifecycle loop is at work on them
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from ironlane.model.attach import links_of
 from ironlane.model.errors import Invalid, NotFound, Rejected
 from ironlane.model.fabric import Attachment, AttachmentState, LacpRate, Lag, LagMode, Side
-from ironlane.model.link import lacp_rate, lag_mode, parse_group
+from ironlane.model.link import lag_settings, parse_group
 from ironlane.model.network import NetworkPort
 from ironlane.model.node import Node
 from ironlane.model.states import ProvisionState
@@ -50,10 +50,13 @@ class Kind(StrEnum):
 
 
 class Bundle(NamedTuple):
-    """How the links of a network port are bundled, but for the LAG's number."""
+    """How the links of a network port are bundled, but for the LAG's number, and what follows from the switches."""
 
     mode: LagMode
     rate: LacpRate
+    min_links: int = 1
+    """On each switch."""
+    fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,23 +212,33 @@ def _profile(tx: Tx, port: NetworkPort, after: Binding) -> dict[str, Any]:
         record = switches.get(tx, switch)
         links.append({"switch_id": record.mac or record.datapath_id, "port_id": name, "switch_info": switch})
     profile: dict[str, Any] = {"local_link_information": links}
-    if _GROUP in port.profile and _bundle_of(port.profile) == after.bundle:
+    if _GROUP in port.profile and _bundle_of(port.profile, after) == after.bundle:
         profile[_GROUP] = port.profile[_GROUP]
     elif after.bundle is not None:
         profile[_GROUP] = {
             "id": port.id,
             "bond_mode": _BOND_MODES[after.bundle.mode],
-            "bond_properties": {"bond_lacp_rate": after.bundle.rate.value},
+            "bond_properties": {
+                "bond_lacp_rate": after.bundle.rate.value,
+                "bond_min_links": after.bundle.min_links + _elsewhere(after) if after.bundle.min_links > 1 else 1,
+                "bond_fallback": after.bundle.fallback,
+            },
         }
     return profile
 
 
-def _bundle_of(profile: Mapping[str, Any]) -> Bundle | None:
+def _bundle_of(profile: Mapping[str, Any], at: Binding) -> Bundle | None:
     group = parse_group(profile)
-    mode = lag_mode(group.bond_mode, where="") if group is not None else None
-    if group is None or mode is None:
+    settings = None if group is None else lag_settings(group.bond_mode, group.bond_properties, where=_GROUP)
+    if settings is None:
         return None
-    return Bundle(mode, lacp_rate(group.bond_properties, where="") if mode is LagMode.LACP else LacpRate.SLOW)
+    links = max(1, settings.min_links - _elsewhere(at))
+    return Bundle(settings.mode, settings.rate, links, settings.fallback)
+
+
+def _elsewhere(binding: Binding) -> int:
+    """How many links the switch with the fewest does not see (see `bindings`)."""
+    return len(binding.places) - min(Counter(switch for switch, _ in binding.places).values(), default=0)
 
 
 def _scene(tx: Tx, found: Iterable[Sequence[Holding | Attachment]]) -> _Scene:
@@ -271,7 +284,7 @@ def _binding(items: Sequence[Holding | Attachment]) -> Binding | None:
 
 
 def _bundle(lag: Lag | None) -> Bundle | None:
-    return None if lag is None else Bundle(lag.mode, lag.rate)
+    return None if lag is None else Bundle(lag.mode, lag.rate, lag.min_links, lag.fallback)
 
 
 def _places(action: Action) -> tuple[tuple[str, str], ...]:

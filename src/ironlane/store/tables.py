@@ -208,6 +208,7 @@ switches = sa.Table(
     _text("physical_network", 64),
     _text("rack", 64),
     sa.Column("mlag_peer", sa.String(64)),
+    sa.Column("lags", sa.JSON(none_as_null=True)),  # what it can do for LAGs, and ids of others; None: never looked
     _text("policy", 16, default="repair"),  # of drift: repair or report
     _flag("audit_due"),  # look at the switch itself at the next round, whatever was read back lately
     sa.Column("idle_vlan", sa.Integer),

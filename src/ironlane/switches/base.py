@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from ironlane.model.fabric import PortConfig, SwitchId
+from ironlane.model.fabric import LagMode, LagSupport, Mlag, PortConfig, SwitchId
 from ironlane.model.plan import Plan
 
 
@@ -22,8 +22,25 @@ class Capabilities:
     static_lag: bool = True
     lag_numbers: range = range(1, 1001)
     """LAG ids that Ironlane may use on the switch."""
+    min_links: frozenset[LagMode] = frozenset(LagMode)
+    """The modes in which a minimum of links can be kept."""
+    fallback: bool = True
+    """One member can forward while the partner speaks no LACP."""
+    mlag: Mlag = Mlag.NUMBER
     descriptions: bool = True
     """A port's description is stored. Where it is not, it is left out of what is asked for."""
+
+    def lag_support(self, foreign: Collection[int] = ()) -> LagSupport:
+        """The same for those who choose LAGs; `foreign` are ids that are somebody else's."""
+        modes = {LagMode.LACP: self.lacp, LagMode.STATIC: self.static_lag}
+        return LagSupport(
+            self.lag_numbers,
+            frozenset(mode for mode, able in modes.items() if able),
+            self.min_links,
+            self.fallback,
+            self.mlag,
+            frozenset(foreign),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +94,15 @@ class SwitchDriver(Protocol):
 
     async def close(self) -> None:
         """End the session. The driver may be used again afterwards."""
+        ...
+
+
+@runtime_checkable
+class Considerate(Protocol):
+    """A driver that can tell which LAG ids on the switch are somebody else's. One that cannot has no such method."""
+
+    def foreign_lags(self) -> Collection[int]:
+        """Ids that were in use, by the last `observe`, for anything but LAGs of the ports that it was asked for."""
         ...
 
 

@@ -79,7 +79,7 @@ _CONFIGURATION = {"op": "select", "table": "Open_vSwitch", "where": [], "columns
 class OpenVSwitchDriver:
     """A `SwitchDriver` for one bridge."""
 
-    capabilities = Capabilities(atomic_commit=True)
+    capabilities = Capabilities(atomic_commit=True, min_links=frozenset())
 
     def __init__(self, access: Access) -> None:
         """Connects nowhere yet.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ironlane.model.errors import Invalid
-from ironlane.model.link import LAG_MODES, lacp_rate, normal_mac, parse_link
+from ironlane.model.link import LAG_MODES, bond_options, normal_mac, parse_link
 
 Check = Callable[[Any, str], Any]
 
@@ -161,12 +161,13 @@ def bond_mode(value: Any, field: str) -> str:
 
 
 def bond_properties(value: Any, field: str) -> dict[str, Any]:
-    """Options of the bond (`miimon`, `xmit_hash_policy`, `lacp_rate`, …), and `priority`: an integer, 0 by default.
+    """Options of the bond (`miimon`, `xmit_hash_policy`, `lacp_rate`, `min_links`, …), and ours: `priority`, an
+    integer, 0 by default; `fallback`, whether the switch forwards on one member while the server speaks no LACP.
 
     The command line sends numbers as strings or as JSON; the priority is kept as a number.
     """
     given = dict(json_object(value, field))
-    lacp_rate(given, where=f"{field}.lacp_rate")
+    bond_options(given, where=field)
     if "priority" in given:
         given["priority"] = _priority(given["priority"], f"{field}.priority")
     return given

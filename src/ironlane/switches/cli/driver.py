@@ -28,7 +28,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ironlane.model.errors import Invalid, Permanent, Temporary
-from ironlane.model.fabric import PortConfig
+from ironlane.model.fabric import LagMode, PortConfig
 from ironlane.model.plan import Plan
 from ironlane.switches import ssh
 from ironlane.switches.base import Access, Capabilities
@@ -54,6 +54,8 @@ def capabilities(platform: Platform, *, confirmed: bool = False) -> Capabilities
         atomic_commit=platform.transaction.atomic,
         confirmed_commit=confirmed and platform.transaction.confirmed is not None,
         static_lag=platform.lag.static,
+        min_links=frozenset(LagMode(mode) for mode in platform.lag.min_links),
+        fallback=platform.lag.fallback,
         lag_numbers=range(platform.lag.numbers[0], platform.lag.numbers[1] + 1),
     )
 

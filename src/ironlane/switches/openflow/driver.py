@@ -24,7 +24,7 @@ from ironlane.switches.ovsdb import Endpoint, tls_context
 class OpenFlowDriver:
     """`ironlane.switches.base.SwitchDriver` for one datapath."""
 
-    capabilities = Capabilities(atomic_commit=True, lacp=False, descriptions=False)
+    capabilities = Capabilities(atomic_commit=True, lacp=False, min_links=frozenset(), descriptions=False)
 
     def __init__(self, access: Access) -> None:
         """Connects nowhere yet.
