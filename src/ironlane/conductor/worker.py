@@ -2,7 +2,7 @@
 
 Ids become due by a hint (at once) or by their row's due time (found by a periodic look at the table, which also finds
 what a lost hint would have told). While an id is being worked on, further hints for it are gathered into one more run:
-that is the group commit.
+that is the group commit. Under load the next run waits a little for more to join it, see `_gather`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ import structlog
 from ironlane.model.errors import IronlaneError
 
 log = structlog.get_logger(__name__)
+
+_QUIET = (0.02, 0.25)
+"""Least and most seconds without a hint after which nothing more is waited for: half of what the last run took."""
+_GATHER = 4.0
+"""The next run waits up to so many times as long as the last one took, while hints keep coming."""
+_GATHER_MOST = 2.0
+"""Seconds that it waits at the most."""
 
 
 class Worker:
@@ -46,6 +53,7 @@ class Worker:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._scanner: asyncio.Task[None] | None = None
         self._stopping = False
+        self._hinted_at = 0.0
 
     def start(self) -> None:
         self._scanner = asyncio.create_task(self._scan_loop(), name=f"{self._kind}-scan")
@@ -54,6 +62,7 @@ class Worker:
         """The id is due now."""
         if self._stopping:
             return
+        self._hinted_at = asyncio.get_running_loop().time()
         timer = self._timers.pop(ident, None)
         if timer is not None:
             timer.cancel()
@@ -89,13 +98,16 @@ class Worker:
 
     async def _run(self, ident: str) -> None:
         delay: timedelta | None = None
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 self._again.discard(ident)
                 async with self._slots:
+                    began = loop.time()
                     delay = await self._work(ident)
                 if ident not in self._again or self._stopping:
                     break
+                await self._gather(loop.time() - began)
         except IronlaneError as error:
             # Typically the database: nothing could be recorded, so the row is still due and the scan finds it again.
             log.warning("work failed and is tried again", kind=self._kind, id=ident, error=error.message)
@@ -106,3 +118,16 @@ class Worker:
         if delay is not None and not self._stopping:
             loop = asyncio.get_running_loop()
             self._timers[ident] = loop.call_later(max(delay.total_seconds(), 0.0), self.poke, ident)
+
+    async def _gather(self, took: float) -> None:
+        """Let those join the next run who would otherwise wait for the run after it.
+
+        A run costs a switch much, and one more port in it little. So while hints keep coming (for any id: a fleet that
+        moves is spread over all of them), the next run waits; in proportion to the last one, so that nobody waits much
+        longer for company than for the work itself.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + min(_GATHER * took, _GATHER_MOST)
+        quiet = min(max(took / 2, _QUIET[0]), _QUIET[1])
+        while not self._stopping and (left := min(end, self._hinted_at + quiet) - loop.time()) > 0:
+            await asyncio.sleep(left)
