@@ -19,6 +19,10 @@ READ = {
 }
 """What is sent to see a whole switch."""
 
+_EFFECTIVE = 2
+"""The last lines of a commit on the command line: the commit itself, and saving it."""
+_AHEAD = 2000
+"""Characters that are typed ahead of their answers."""
 _BASE = "urn:ietf:params:xml:ns:netconf:base:1.0"
 _END = b"]]>]]>"
 _HELLO = (
@@ -42,6 +46,31 @@ class Wire:
         else:
             self._process.stdin.write(data + b"\n")
         await self.answered()
+
+    async def commit(self, lines: Sequence[str]) -> None:
+        """Everything that one commit takes. On a command line, what is only staged is typed ahead, as Ironlane does."""
+        staged = 0 if self._netconf else len(lines) - _EFFECTIVE
+        await self._type_ahead([line.encode() + b"\n" for line in lines[:staged]])
+        for line in lines[staged:]:
+            await self.ask(line)
+
+    async def _type_ahead(self, lines: Sequence[bytes]) -> None:
+        sent = answered = flying = 0
+        while answered < len(lines):
+            text = b""
+            while sent < len(lines) and (not flying or flying + len(lines[sent]) <= _AHEAD):
+                text += lines[sent]
+                flying += len(lines[sent])
+                sent += 1
+            if text:
+                self._process.stdin.write(text)
+            data = await self._process.stdout.read(65536)
+            if not data:
+                raise RuntimeError("the switch hung up")
+            # Each answer ends with a prompt, and nothing else of what is said here has such a character in it.
+            for _ in range(data.count(b"#")):
+                flying -= len(lines[answered])
+                answered += 1
 
     async def answered(self) -> None:
         """Until a message has ended, or a prompt stands there."""
@@ -92,8 +121,7 @@ async def ideal(rack: Rack, commits: Sequence[Sequence[Sequence[str]]]) -> float
 
     async def one(wire: Wire, own: Sequence[Sequence[str]]) -> None:
         for commit in own:
-            for line in commit:
-                await wire.ask(line)
+            await wire.commit(commit)
 
     begun = time.perf_counter()
     await asyncio.gather(*(one(wire, own) for wire, own in zip(wires, commits, strict=True)))

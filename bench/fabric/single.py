@@ -52,8 +52,8 @@ async def measure(rack: Rack, times: int = 15) -> Single:
         bare = []
         for _ in range(times):
             begun = time.perf_counter()
-            for line in (*lines, READ[rack.shape.kind]):
-                await wire.ask(line)
+            await wire.commit(lines)
+            await wire.ask(READ[rack.shape.kind])
             bare.append(time.perf_counter() - begun)
     return Single(rack.shape.delay, statistics.median(taken), statistics.median(bare))
 

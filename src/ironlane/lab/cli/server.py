@@ -176,9 +176,7 @@ class CliSwitch:
             return False
         echo = "" if secret else line
         prompt = "" if shell.asks_password else shell.prompt
-        text = f"{echo}\n{answer}{prompt}".replace("\n", "\r\n")
-        process.stdout.write(text)
-        await process.stdout.drain()
+        process.stdout.write(f"{echo}\n{answer}{prompt}".replace("\n", "\r\n"))
         return True
 
     async def _take_time(self, line: str) -> None:

@@ -17,6 +17,8 @@ Options of `Access.options`, besides those of `ironlane.switches.ssh`:
 `confirm_timeout`       seconds until the switch undoes a commit that was not confirmed, where it can do that
                         (default 0: commit outright; a confirmed commit takes twice the time)
 `commit_timeout`        seconds that a commit, or saving, may take (default 120)
+`type_ahead`            how many characters are sent ahead of their answers, where lines are only staged (default 2000;
+                        0: one line at a time). A terminal's buffer takes 4095
 `max_answer`            longest answer accepted from the switch, in characters (default 16 Mi)
 ======================  ===============================================================================================
 """
@@ -24,7 +26,7 @@ Options of `Access.options`, besides those of `ironlane.switches.ssh`:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ironlane.model.errors import Invalid, Permanent, Temporary
@@ -44,6 +46,7 @@ _OPTIONS: Mapping[str, Any] = {
     "save": True,
     "confirm_timeout": 0,
     "commit_timeout": 120,
+    "type_ahead": 2000,
     "max_answer": MAX_ANSWER,
 }
 
@@ -78,6 +81,7 @@ class CliDriver:
         self._save: bool = options["save"]
         self._commit_timeout: float = options["commit_timeout"]
         self._confirm_timeout: int = options["confirm_timeout"]
+        self._type_ahead: int = options["type_ahead"]
         if self._platform.transaction.confirmed is None and self._confirm_timeout:
             raise Invalid(f"{self._platform.title} has no confirmed commit", field="options.confirm_timeout")
         self.capabilities = capabilities(self._platform, confirmed=self._confirm_timeout > 0)
@@ -115,14 +119,25 @@ class CliDriver:
         for line in form.reset:
             await session.ask(line)
         try:
-            for line in (*form.begin, *body):
-                await session.send(line)
+            await self._stage(session, (*form.begin, *body))
             for line in self._commit_lines():
                 await session.send(line, max(self._commit_timeout, self._access.timeout))
         except BaseException:
             await self._abort(session)
             raise
         self._known = known.after(plan)
+
+    async def _stage(self, session: CliSession, lines: Sequence[str]) -> None:
+        if not (self._type_ahead and self._platform.transaction.atomic):
+            for line in lines:
+                await session.send(line)
+            return
+        try:
+            await session.send_all(lines, self._type_ahead)
+        except Temporary:
+            # Perhaps it is lines ahead of their prompts that this command line does not take: not again.
+            self._type_ahead = 0
+            raise
 
     async def close(self) -> None:
         """See `SwitchDriver.close`."""

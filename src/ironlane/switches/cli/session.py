@@ -1,4 +1,7 @@
-"""A conversation with a switch's command line over SSH: one line at a time, each answered up to the next prompt.
+"""A conversation with a switch's command line over SSH: each line is answered up to the next prompt.
+
+One line at a time, or (`send_all`) typed ahead: then the answers come one after the other, each behind a prompt and the
+echo of its line, and a batch costs one round trip instead of one a line.
 
 What goes wrong is said in Ironlane's terms: `Temporary` for a switch that cannot be reached, is locked by somebody else
 or answers too late, `Permanent` for what it refuses and for a login or host key that is not accepted. Lines may be
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import asyncssh
@@ -107,7 +111,36 @@ class CliSession:
             Temporary: also when the switch is locked or busy.
             Permanent: also when it refuses the line.
         """
-        self._check(line, await self.ask(line, timeout))
+        self.check(line, await self.ask(line, timeout))
+
+    async def send_all(self, lines: Sequence[str], ahead: int) -> None:
+        """Send lines that are to be accepted, up to `ahead` characters before their answers have come; see `send`.
+
+        After a refused line nothing more is sent. What was typed ahead of its answer is carried out by the switch all
+        the same, so this is for lines that are only staged.
+
+        Raises:
+            Temporary, Permanent: as `send`, for the first line that was refused.
+        """
+        answers = _Answers(self, lines, ahead)
+        try:
+            while not answers.complete:
+                async with asyncio.timeout(self._access.timeout):
+                    if text := answers.due():
+                        self._process.stdin.write(text)
+                    data = await self._process.stdout.read(65536)
+                    if not data:
+                        raise EOFError("the switch closed the session")
+                    answers.take(data)
+        except BaseException as error:
+            self.abort()
+            if isinstance(error, TimeoutError):
+                raise Temporary(f"{self._who}: no answer to {answers.awaited!r} within {self._access.timeout:g} s") from None
+            if isinstance(error, asyncssh.Error | OSError | EOFError):
+                raise Temporary(f"{self._who}: session lost at {answers.awaited!r}: {error}") from error
+            raise
+        if answers.refusal is not None:
+            raise answers.refusal
 
     async def show(self, line: str) -> str:
         """Ask for something that is to be shown; see `ask`.
@@ -119,10 +152,11 @@ class CliSession:
         """
         answer = await self.ask(line)
         if answer.count("\n") < _SHORT:
-            self._check(line, answer)
+            self.check(line, answer)
         return answer
 
-    def _check(self, line: str, answer: str) -> None:
+    def check(self, line: str, answer: str) -> None:
+        """Raises: Temporary or Permanent, if a line's answer says that it was not accepted."""
         refused = busy = False
         for said in answer.splitlines():
             if not any(pattern.search(said) for pattern in self._form.harmless):
@@ -184,13 +218,14 @@ class CliSession:
                 raise Permanent(f"{self._who}: its answer is longer than `max_answer` allows")
             # Only the end is looked at for each piece, so that a long answer costs no more than it is long.
             tail = _clean(raw[-2048:]).rpartition("\n")[2]
-            if self._is_prompt(tail):
+            if self.is_prompt(tail):
                 self._prompt = tail
                 return _clean(raw).rpartition("\n")[0]
             if or_found is not None and or_found.search(tail):
                 return _clean(raw)
 
-    def _is_prompt(self, line: str) -> bool:
+    def is_prompt(self, line: str) -> bool:
+        """Whether a line of output is nothing but this switch's prompt."""
         match = self._form.prompt.fullmatch(line)
         if match is None:
             return False
@@ -200,6 +235,74 @@ class CliSession:
         return host == self._host or (
             len(host) >= _HOST_PREFIX and (self._host.startswith(host) or host.startswith(self._host))
         )
+
+
+class _Answers:
+    """The answers to lines that are typed ahead, taken apart.
+
+    An answer ends where a prompt stands at the beginning of a line: alone at the end of the output so far, or with the
+    echo of the following line behind it.
+    """
+
+    def __init__(self, session: CliSession, lines: Sequence[str], ahead: int) -> None:
+        self._session = session
+        self._lines = lines
+        self._ahead = ahead
+        self._sent = self._answered = self._flying = 0
+        self._text = ""
+        self._answer: list[str] = []
+        self.refusal: Temporary | Permanent | None = None
+
+    @property
+    def complete(self) -> bool:
+        """All that was sent is answered, and nothing more is to be sent."""
+        return self._answered == (len(self._lines) if self.refusal is None else self._sent)
+
+    @property
+    def awaited(self) -> str:
+        """The line whose answer is awaited, or that is to be sent next."""
+        prompted = self._answered + 1 < self._sent and self._session.is_prompt(_clean(self._text))
+        return self._lines[self._answered + prompted]
+
+    def due(self) -> str:
+        """What may be sent now."""
+        text = []
+        while self.refusal is None and self._sent < len(self._lines):
+            line = self._lines[self._sent] + "\n"
+            if self._flying and self._flying + len(line) > self._ahead:
+                break
+            text.append(line)
+            self._sent += 1
+            self._flying += len(line)
+        return "".join(text)
+
+    def take(self, data: str) -> None:
+        """More output has come."""
+        *whole, self._text = (self._text + data).split("\n")
+        for raw in whole:
+            line = _clean(raw.rstrip("\r"))
+            following = self._lines[self._answered + 1] if self._answered + 1 < self._sent else None
+            if following is not None and line.endswith(following):
+                if self._session.is_prompt(line[: len(line) - len(following)]):
+                    self._end()
+                    continue
+            self._answer.append(line)
+        if self._answered + 1 == self._sent and self._session.is_prompt(_clean(self._text)):
+            self._text = ""
+            self._end()
+
+    def _end(self) -> None:
+        """One answer is whole. The first line's begins with its own echo."""
+        line = self._lines[self._answered]
+        said = self._answer[1:] if self._answer and line.strip() in self._answer[0] else self._answer
+        self._answer = []
+        self._answered += 1
+        self._flying -= len(line) + 1
+        if self.refusal is None:
+            try:
+                self._session.check(line, "\n".join(said))
+            except (Temporary, Permanent) as refusal:
+                self.refusal = refusal
 
 
 def _clean(text: str) -> str:
