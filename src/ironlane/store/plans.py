@@ -34,6 +34,22 @@ class Outcome(StrEnum):
 
 UNFINISHED = (Outcome.SAVED, Outcome.APPLIED)
 
+_ADD = sa.insert(plans)
+_UNFINISHED = (
+    sa.select(plans)
+    .where(
+        plans.c.switch_id == sa.bindparam("switch"),
+        plans.c.outcome.in_([outcome.value for outcome in UNFINISHED]),
+        plans.c.id != sa.bindparam("but"),
+    )
+    .order_by(plans.c.created_at, plans.c.id)
+)
+_FINISH = (
+    sa.update(plans)
+    .where(plans.c.id == sa.bindparam("its_id"))
+    .values(outcome=sa.bindparam("how"), reason=sa.bindparam("why"), finished_at=sa.bindparam("at"))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PlanRecord:
@@ -54,17 +70,16 @@ class PlanRecord:
 def save(tx: Tx, switch: SwitchId, generation: int, plan: Plan, rendered: Sequence[str]) -> str:
     """Put a plan on record before it is applied; returns its id (a UUID)."""
     plan_id = str(uuid.uuid4())
-    tx.execute(
-        sa.insert(plans).values(
-            id=plan_id,
-            switch_id=switch,
-            generation=generation,
-            changes=changes_to_json(plan),
-            rendered=list(rendered),
-            outcome=Outcome.SAVED.value,
-            created_at=tx.now,
-        )
-    )
+    row = {
+        "id": plan_id,
+        "switch_id": switch,
+        "generation": generation,
+        "changes": changes_to_json(plan),
+        "rendered": list(rendered),
+        "outcome": Outcome.SAVED.value,
+        "created_at": tx.now,
+    }
+    tx.execute(_ADD, row)
     return plan_id
 
 
@@ -76,23 +91,17 @@ def finish(tx: Tx, plan_id: str, outcome: Outcome | str, reason: str = "") -> No
         ValueError: not an outcome.
     """
     outcome = Outcome(outcome)
-    values: dict[str, Any] = {"outcome": outcome.value, "reason": reason}
-    if outcome not in UNFINISHED:
-        values["finished_at"] = tx.now
-    if tx.execute(sa.update(plans).where(plans.c.id == plan_id).values(**values)).rowcount != 1:
+    at = None if outcome in UNFINISHED else tx.now
+    if tx.execute(_FINISH, {"its_id": plan_id, "how": outcome.value, "why": reason, "at": at}).rowcount != 1:
         raise NotFound("plan", plan_id)
 
 
-def unfinished(tx: Tx, switch: SwitchId) -> list[PlanRecord]:
-    """Plans of one switch whose effect was never read back (a conductor died, or is at work), oldest first."""
-    return [
-        _record(row)
-        for row in tx.all(
-            sa.select(plans)
-            .where(plans.c.switch_id == switch, plans.c.outcome.in_([o.value for o in UNFINISHED]))
-            .order_by(plans.c.created_at, plans.c.id)
-        )
-    ]
+def unfinished(tx: Tx, switch: SwitchId, *, but: str | None = None) -> list[PlanRecord]:
+    """Plans of one switch whose effect was never read back (a conductor died, or is at work), oldest first.
+
+    The plan with the id `but` is left out.
+    """
+    return [_record(row) for row in tx.execute(_UNFINISHED, {"switch": switch, "but": but or ""})]
 
 
 def latest(tx: Tx, switch: str | None = None, limit: int = 100) -> list[PlanRecord]:

@@ -213,15 +213,14 @@ def _note_lags(tx: Tx, seen: SwitchView, outcome: Outcome) -> None:
 
 
 def _close_plans(tx: Tx, seen: SwitchView, outcome: Outcome) -> None:
-    unfinished = plans.unfinished(tx, seen.id)
+    if outcome.plan_id is not None:
+        plans.finish(tx, outcome.plan_id, plans.Outcome.VERIFIED)
+    unfinished = plans.unfinished(tx, seen.id, but=outcome.plan_id)
     for plan in unfinished:
-        if plan.id == outcome.plan_id:
-            plans.finish(tx, plan.id, plans.Outcome.VERIFIED)
-            continue
-        # Its conductor stopped before it could say. If it is the latest of them and the switch shows it, it was
+        # Its conductor stopped before it could say. If it is the latest of all and the switch shows it, it was
         # applied; an earlier one was made anew by the life that made the latest, so it can not have been.
         shown = all((outcome.observed or {}).get(c.port) == c.after for c in plan.plan.changes)
-        applied = shown and plan is unfinished[-1]
+        applied = shown and plan is unfinished[-1] and outcome.plan_id is None
         closed = plans.Outcome.VERIFIED if applied else plans.Outcome.FAILED
         plans.finish(tx, plan.id, closed, "its conductor stopped before the switch was read back")
     if outcome.plan_id is not None:

@@ -141,6 +141,27 @@ async def test_another_users_exclusive_edit_is_temporary() -> None:
     await bench.stop()
 
 
+@on(*ATOMIC)
+async def test_lines_are_typed_ahead_no_further_than_asked(bench: Bench) -> None:
+    """Nothing is sent after a refused line is noticed: with little room, little of the plan; with much, more of it."""
+    port = bench.ports[0]
+    plan = Plan(LEAF, (Change(port, ON_20, replace(ON_10, description="the-unwanted")),))
+    bench.switch.faults.refuse.add("the-unwanted")
+    sent = {}
+    for ahead in (0, 1, 2000):
+        driver = CliDriver(bench.access(type_ahead=ahead))
+        await driver.observe([port])
+        bench.switch.lines.clear()
+        with pytest.raises(Permanent, match="the-unwanted"):
+            await driver.apply(plan)
+        body = bench.switch.lines[: -len(platforms.load(bench.platform).transaction.abort)]
+        sent[ahead] = body[body.index(next(line for line in body if "the-unwanted" in line)) + 1 :]
+        await driver.close()
+    assert sent[0] == sent[1] == []
+    assert sent[2000]
+    assert (await bench.driver.observe([port]))[port].description != "the-unwanted"
+
+
 async def test_a_switch_that_hangs_is_given_up(bench: Bench) -> None:
     driver = CliDriver(bench.access(0.5))
     bench.switch.faults.hang.add("switchport mode")

@@ -135,7 +135,9 @@ class CliSession:
         except BaseException as error:
             self.abort()
             if isinstance(error, TimeoutError):
-                raise Temporary(f"{self._who}: no answer to {answers.awaited!r} within {self._access.timeout:g} s") from None
+                raise Temporary(
+                    f"{self._who}: no answer to {answers.awaited!r} within {self._access.timeout:g} s"
+                ) from None
             if isinstance(error, asyncssh.Error | OSError | EOFError):
                 raise Temporary(f"{self._who}: session lost at {answers.awaited!r}: {error}") from error
             raise

@@ -1,0 +1,63 @@
+"""The worker: one run at a time for an id, and those who come meanwhile share the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from ironlane.conductor.worker import Worker
+
+
+async def _nothing(_waiting: bool) -> list[str]:
+    return []
+
+
+async def test_an_idle_id_is_worked_on_at_once_and_alone() -> None:
+    runs: list[str] = []
+
+    async def work(ident: str) -> timedelta | None:
+        runs.append(ident)
+        return None
+
+    worker = Worker("switch", work, _nothing)
+    worker.poke("leaf-1")
+    await asyncio.sleep(0)  # the task begins; nothing is waited for
+    assert runs == ["leaf-1"]
+    await worker.stop()
+
+
+async def test_hints_that_keep_coming_share_the_next_run() -> None:
+    arrived = 0
+    seen: list[int] = []
+
+    async def work(_ident: str) -> timedelta | None:
+        seen.append(arrived)
+        await asyncio.sleep(0.1)
+        return None
+
+    worker = Worker("switch", work, _nothing)
+    for _ in range(40):  # some 0.4 s, of which each run takes 0.1
+        arrived += 1
+        worker.poke("leaf-1")
+        await asyncio.sleep(0.01)
+    while seen[-1] != arrived:
+        await asyncio.sleep(0.01)
+    await worker.stop()
+    assert len(seen) <= 3, "without waiting for company there are five"
+
+
+async def test_the_next_run_does_not_wait_for_ever() -> None:
+    runs = 0
+
+    async def work(_ident: str) -> timedelta | None:
+        nonlocal runs
+        runs += 1
+        await asyncio.sleep(0.01)
+        return None
+
+    worker = Worker("switch", work, _nothing)
+    for _ in range(100):
+        worker.poke("leaf-1")
+        await asyncio.sleep(0.005)
+    assert runs >= 3, "hints never stopped coming"
+    await worker.stop()
