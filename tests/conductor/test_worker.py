@@ -29,10 +29,13 @@ async def test_an_idle_id_is_worked_on_at_once_and_alone() -> None:
 async def test_hints_that_keep_coming_share_the_next_run() -> None:
     arrived = 0
     seen: list[int] = []
+    all_seen = asyncio.Event()
 
     async def work(_ident: str) -> timedelta | None:
         seen.append(arrived)
         await asyncio.sleep(0.1)
+        if seen[-1] == 40:
+            all_seen.set()
         return None
 
     worker = Worker("switch", work, _nothing)
@@ -40,8 +43,7 @@ async def test_hints_that_keep_coming_share_the_next_run() -> None:
         arrived += 1
         worker.poke("leaf-1")
         await asyncio.sleep(0.01)
-    while seen[-1] != arrived:
-        await asyncio.sleep(0.01)
+    await asyncio.wait_for(all_seen.wait(), 10)
     await worker.stop()
     assert len(seen) <= 3, "without waiting for company there are five"
 

@@ -8,6 +8,7 @@ that is the group commit. Under load the next run waits a little for more to joi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -52,7 +53,7 @@ class Worker:
         self._again: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._scanner: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._hinted_at = 0.0
 
     def start(self) -> None:
@@ -60,7 +61,7 @@ class Worker:
 
     def poke(self, ident: str) -> None:
         """The id is due now."""
-        if self._stopping:
+        if self._stopping.is_set():
             return
         self._hinted_at = asyncio.get_running_loop().time()
         timer = self._timers.pop(ident, None)
@@ -74,7 +75,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Take no new work; what is under way is finished first, so that no device is left half-spoken-to."""
-        self._stopping = True
+        self._stopping.set()
         if self._scanner is not None:
             self._scanner.cancel()
             await asyncio.gather(self._scanner, return_exceptions=True)
@@ -105,7 +106,7 @@ class Worker:
                 async with self._slots:
                     began = loop.time()
                     delay = await self._work(ident)
-                if ident not in self._again or self._stopping:
+                if ident not in self._again or self._stopping.is_set():
                     break
                 await self._gather(loop.time() - began)
         except IronlaneError as error:
@@ -115,7 +116,7 @@ class Worker:
             log.exception("work failed unexpectedly and is tried again", kind=self._kind, id=ident)
         finally:
             del self._running[ident]
-        if delay is not None and not self._stopping:
+        if delay is not None and not self._stopping.is_set():
             loop = asyncio.get_running_loop()
             self._timers[ident] = loop.call_later(max(delay.total_seconds(), 0.0), self.poke, ident)
 
@@ -129,5 +130,6 @@ class Worker:
         loop = asyncio.get_running_loop()
         end = loop.time() + min(_GATHER * took, _GATHER_MOST)
         quiet = min(max(took / 2, _QUIET[0]), _QUIET[1])
-        while not self._stopping and (left := min(end, self._hinted_at + quiet) - loop.time()) > 0:
-            await asyncio.sleep(left)
+        while not self._stopping.is_set() and (left := min(end, self._hinted_at + quiet) - loop.time()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), left)

@@ -283,15 +283,20 @@ class _Answers:
         *whole, self._text = (self._text + data).split("\n")
         for raw in whole:
             line = _clean(raw.rstrip("\r"))
-            following = self._lines[self._answered + 1] if self._answered + 1 < self._sent else None
-            if following is not None and line.endswith(following):
-                if self._session.is_prompt(line[: len(line) - len(following)]):
-                    self._end()
-                    continue
-            self._answer.append(line)
+            if self._is_following(line):
+                self._end()
+            else:
+                self._answer.append(line)
         if self._answered + 1 == self._sent and self._session.is_prompt(_clean(self._text)):
             self._text = ""
             self._end()
+
+    def _is_following(self, line: str) -> bool:
+        """Whether a line of output is a prompt with the echo of the line after the one that is being answered."""
+        if self._answered + 1 >= self._sent:
+            return False
+        echo = self._lines[self._answered + 1]
+        return line.endswith(echo) and self._session.is_prompt(line[: len(line) - len(echo)])
 
     def _end(self) -> None:
         """One answer is whole. The first line's begins with its own echo."""
