@@ -75,6 +75,7 @@ class Service:
                 provisioning_network=settings.provisioning_network,
                 inspection_network=settings.inspection_network,
                 add_ports=settings.inspection_add_ports,
+                cabling=settings.cabling,
                 report_timeout=timedelta(seconds=settings.report_timeout),
                 boot=settings.boot,
             ),
@@ -98,8 +99,8 @@ class Service:
             routes=[
                 Route("/healthz", self._health),
                 Mount("/networking", networking.create(self.store)),
-                Mount("/baremetal", baremetal.create(self.store)),
-                Mount("/fabric", fabric.create(self.store)),
+                Mount("/baremetal", baremetal.create(self.store, cabling=settings.cabling)),
+                Mount("/fabric", fabric.create(self.store, settings.cabling)),
             ]
         )
 

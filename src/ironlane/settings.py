@@ -19,6 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from ironlane.boot.dhcp_options import BootSettings
+from ironlane.model.cabling import CablingCheck, CablingPolicy
 from ironlane.model.errors import Permanent
 from ironlane.model.inventory import is_secret_name
 from ironlane.store.inspection import AddPorts
@@ -61,6 +62,13 @@ class Settings(BaseSettings):
     """Which NICs of an inspected server become baremetal ports: `all`, `active` (with an IP address), `pxe` (the one it
     booted over) or `disabled`. Ports that are there already stay."""
 
+    cabling_check: CablingCheck = CablingCheck.BLOCK
+    """What becomes of a tenant attach when LLDP says that a NIC is cabled to another switch port than recorded: `block`
+    refuses it, `warn` says so on the node and goes on, `off` does not look. A node's `driver_info` may overrule it."""
+
+    cabling_fresh: float = 30 * 86400.0
+    """How long what a server heard by LLDP at its inspection counts."""
+
     lease_ttl: float = 30.0
     """How long a conductor that stopped without a word keeps what it owns. Heartbeats go out three times as often."""
 
@@ -97,6 +105,10 @@ class Settings(BaseSettings):
     @property
     def boot(self) -> BootSettings:
         return BootSettings(self.tftp_server, self.boot_file, self.ipxe_script_url)
+
+    @property
+    def cabling(self) -> CablingPolicy:
+        return CablingPolicy(self.cabling_check, timedelta(seconds=self.cabling_fresh))
 
     @property
     def ttl(self) -> timedelta:

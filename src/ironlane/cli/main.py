@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ironlane.cli.cabling import cabling
 from ironlane.cli.demo import demo
 from ironlane.cli.drift import drift
 from ironlane.cli.history import history
@@ -21,5 +22,5 @@ def main() -> None:
     """The bare-metal network service: puts servers on networks, and proves that they are nowhere else."""
 
 
-for command in (serve, site, switch, plan, drift, history, restore, lab, demo):
+for command in (serve, site, switch, plan, drift, cabling, history, restore, lab, demo):
     main.add_command(command)

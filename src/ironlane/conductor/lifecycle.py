@@ -6,6 +6,7 @@ All waiting is on rows and events; nothing sleeps. The state table is in `handle
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -122,7 +123,9 @@ class LifecycleLoop:
     def _record(self, tx: Tx, node: Node, result: Result, lease: Lease) -> timedelta | None:
         if _generation(tx, node, lease) != node.generation:
             return AT_ONCE  # a client has asked for something else meanwhile; what came out is of no more use
-        changes, delay = self._outcome(node, result)
+        # Meanwhile others may have written there: the ramdisk's heartbeat, the gate's warning.
+        told = node_rows.by_id(tx, node.id).driver_internal_info
+        changes, delay = self._outcome(replace(node, driver_internal_info=told), result)
         changes["due_at"] = None if delay is None else tx.now + delay
         if changes.get("provision_state", node.provision_state) != node.provision_state:
             changes["provision_updated_at"] = tx.now

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from ironlane.boot.dhcp_options import BootSettings
+from ironlane.model.cabling import CablingPolicy
 from ironlane.model.errors import IronlaneError, Permanent
 from ironlane.model.node import Node
 from ironlane.model.states import ProvisionState
@@ -68,6 +69,7 @@ class LifecycleSettings:
     """Empty: the cleaning network."""
     add_ports: AddPorts = AddPorts.ALL
     """Which NICs of an inspected server become baremetal ports."""
+    cabling: CablingPolicy = field(default_factory=CablingPolicy)
     report_timeout: timedelta = timedelta(minutes=30)
     """How long a booted server may take for its report."""
     first_retry: timedelta = timedelta(seconds=1)

@@ -27,6 +27,14 @@ class CablingCheck(StrEnum):
     """Nobody looks."""
 
 
+@dataclass(frozen=True, slots=True)
+class CablingPolicy:
+    """What a contradiction does, and for how long what a server heard at an inspection counts."""
+
+    check: CablingCheck = CablingCheck.BLOCK
+    fresh: timedelta = timedelta(days=30)
+
+
 class Verdict(StrEnum):
     """What LLDP says about one record."""
 

@@ -18,7 +18,7 @@ from ironlane.model.fabric import DriftPolicy, ManagedPorts, PortConfig, SwitchI
 from ironlane.store.attachments import config_from_json, of_switch
 from ironlane.store.bindings import touch
 from ironlane.store.database import Tx
-from ironlane.store.tables import lag_claims, physical_networks, segments, switch_ports, switches
+from ironlane.store.tables import lag_claims, lldp_shown, physical_networks, segments, switch_ports, switches
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +154,7 @@ def delete(tx: Tx, switch: str) -> None:
             code="SwitchInUse",
         )
     tx.execute(sa.delete(lag_claims).where(lag_claims.c.switch_id == switch))
+    tx.execute(sa.delete(lldp_shown).where(lldp_shown.c.switch_id == switch))
     tx.execute(sa.delete(switch_ports).where(switch_ports.c.switch_id == switch))
     tx.execute(sa.delete(switches).where(switches.c.id == switch))
 
@@ -229,6 +230,8 @@ def _own(tx: Tx, switch: str, names: Collection[str]) -> None:
 
 def _disown(tx: Tx, switch: str, names: Collection[str]) -> None:
     if names:
+        gone = (lldp_shown.c.switch_id == switch) & lldp_shown.c.port_name.in_(sorted(names))
+        tx.execute(sa.delete(lldp_shown).where(gone))
         tx.execute(
             sa.delete(switch_ports).where(switch_ports.c.switch_id == switch, switch_ports.c.name.in_(sorted(names)))
         )

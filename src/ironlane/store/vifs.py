@@ -83,6 +83,12 @@ def listed(tx: Tx, node_id: str) -> list[str]:
     return [vif for _, vif, _ in _attached(tx, node_id)]
 
 
+def nics(tx: Tx, node_id: str) -> list[BaremetalPort]:
+    """The NICs of a node whose switch ports join when its VIFs are plugged."""
+    known = baremetal_ports.of_node(tx, node_id)
+    return [nic for _, _, place in _attached(tx, node_id) for nic in links_of(place, known)]
+
+
 def plug(tx: Tx, node: Node) -> None:
     """All VIFs of the node get the links of their places: their switch ports join. Doing it again changes nothing."""
     nics = baremetal_ports.of_node(tx, node.id)

@@ -21,6 +21,7 @@ from ironlane.api.baremetal.node_fields import NODE
 from ironlane.api.baremetal.portgroups import PORTGROUP
 from ironlane.api.baremetal.ports import PORT
 from ironlane.api.baremetal.routes import ROUTES, Route
+from ironlane.model.cabling import CablingPolicy
 from ironlane.store.database import Store
 
 BODY_LIMIT = 8 * 1024 * 1024
@@ -37,6 +38,7 @@ def create(
     conductor_timeout: float = 60.0,
     max_limit: int = 1000,
     body_limit: int = BODY_LIMIT,
+    cabling: CablingPolicy | None = None,
 ) -> FastAPI:
     """The application.
 
@@ -46,6 +48,7 @@ def create(
         conductor_timeout: seconds after which a conductor that was not heard of counts as dead.
         max_limit: items of a page at the most.
         body_limit: bytes of a request body at the most.
+        cabling: what becomes of a VIF for a NIC that LLDP has seen elsewhere.
     """
     app = FastAPI(
         title="Ironlane Baremetal API",
@@ -55,7 +58,7 @@ def create(
         redirect_slashes=False,
     )
     app.state.store = store
-    settings = Settings(heartbeat_timeout, conductor_timeout, max_limit)
+    settings = Settings(heartbeat_timeout, conductor_timeout, max_limit, cabling or CablingPolicy())
     for route in ROUTES:
         app.add_api_route(
             route.path,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
 from ironlane.api.baremetal import microversions
+from ironlane.model.cabling import CablingPolicy
 from ironlane.model.errors import Invalid
 from ironlane.store.database import Store
 
@@ -31,6 +32,7 @@ class Settings:
     """Seconds after which a conductor that was not heard of counts as dead."""
     max_limit: int = 1000
     """Items of a page at the most."""
+    cabling: CablingPolicy = field(default_factory=CablingPolicy)
 
 
 @dataclass(frozen=True, slots=True)

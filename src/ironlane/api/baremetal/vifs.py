@@ -8,8 +8,9 @@ from starlette.responses import Response
 
 from ironlane.api.baremetal import checks
 from ironlane.api.baremetal.call import Call, done, ok
+from ironlane.model.attach import links_of
 from ironlane.model.errors import Invalid, NotFound
-from ironlane.store import nodes, vifs
+from ironlane.store import baremetal_ports, cabling, nodes, vifs
 from ironlane.store.database import Tx
 
 _MOST_TRAITS = 50
@@ -31,7 +32,9 @@ async def attach(call: Call) -> Response:
     def write(tx: Tx) -> None:
         node = nodes.get(tx, call.path("node"))
         place = {key: given.get(key) for key in ("port_uuid", "portgroup_uuid")}
-        vifs.attach(tx, node, given["id"], **place)
+        chosen = vifs.attach(tx, node, given["id"], **place)
+        nics = links_of(chosen, baremetal_ports.of_node(tx, node.id))
+        cabling.gate(tx, node, nics, call.settings.cabling)
 
     await call.store.write(write)
     return done()

@@ -10,21 +10,23 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 
-from ironlane.api.fabric import failures, foresight, physical_networks, records, switches
+from ironlane.api.fabric import cabling, failures, foresight, physical_networks, records, switches
+from ironlane.model.cabling import CablingPolicy
 from ironlane.store.database import Store
 
-RESOURCES = ("switches", "attachments", "plans", "drifts", "history", "physical-networks")
+RESOURCES = ("switches", "attachments", "plans", "drifts", "history", "physical-networks", "cabling")
 """What version 1 lists. Besides, it has the questions and orders `plan`, `restore` and `audit`, each a POST."""
 
 
-def create(store: Store) -> FastAPI:
-    """The fabric API on an open store."""
+def create(store: Store, policy: CablingPolicy | None = None) -> FastAPI:
+    """The fabric API on an open store. `policy` says for how long what LLDP told counts."""
     app = FastAPI(title="Ironlane fabric API", version="1", redirect_slashes=False)
     failures.install(app)
     app.include_router(_versions())
     app.include_router(switches.router(store))
     app.include_router(physical_networks.router(store))
     app.include_router(records.router(store))
+    app.include_router(cabling.router(store, policy or CablingPolicy()))
     app.include_router(foresight.router(store))
     return app
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ironlane.conductor.phases.ramdisk import boot_and_wait, join_provider, leave_provider
-from ironlane.conductor.phases.tenant import join_tenant, tenant_joined
+from ironlane.conductor.phases.tenant import join_tenant, pass_gate, tenant_joined
 from ironlane.conductor.work import OFF, ON, Done, Result, Work
 from ironlane.model.states import ProvisionState as S
 from ironlane.power.base import BootDevice
@@ -15,9 +15,11 @@ async def deploy(work: Work) -> Result:
     if work.node.step == "leave":
         return await leave_provider(work, Done(step="tenant", changes=OFF))
     if work.node.step == "tenant":
-        return await work.write(lambda tx: join_tenant(tx, work.node, Done(step="start")))
+        return await work.write(lambda tx: join_tenant(tx, work.node, Done(step="start"), work.settings.cabling))
     if work.node.step == "start":
         return await _start(work)
+    # What is known to be wrong is told before the server is written, and once more before its tenant's networks.
+    await work.write(lambda tx: pass_gate(tx, work.node, work.settings.cabling))
     return await join_provider(work, Phase.PROVISIONING, S.DEPLOY_WAIT)
 
 

@@ -20,7 +20,7 @@ async def adopt(work: Work) -> Result:
     work.power.validate(work.driver_info)
     state = await work.power.get_power(work.driver_info)
     done = Done(S.ACTIVE, changes={"power_state": state.value})
-    return await work.write(lambda tx: join_tenant(tx, work.node, done))
+    return await work.write(lambda tx: join_tenant(tx, work.node, done, work.settings.cabling))
 
 
 async def tidy(work: Work) -> Result:
