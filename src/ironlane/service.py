@@ -24,6 +24,10 @@ from starlette.routing import Mount, Route
 from ironlane.api.baremetal import app as baremetal
 from ironlane.api.fabric import app as fabric
 from ironlane.api.networking import app as networking
+from ironlane.boot.dhcp import DhcpEngine
+from ironlane.boot.dnsmasq import DnsmasqEngine
+from ironlane.boot.dnsmasq_files import DnsmasqSettings
+from ironlane.conductor.dhcp import DhcpLoop
 from ironlane.conductor.fabric import FabricLoop, FabricSettings, driver_factory
 from ironlane.conductor.lifecycle import LifecycleLoop
 from ironlane.conductor.members import Members
@@ -95,6 +99,8 @@ class Service:
                 interval=settings.scan_interval,
             ),
         }
+        engine = _dhcp_engine(settings)
+        self.dhcp = None if engine is None else DhcpLoop(self.store, engine, interval=settings.scan_interval)
         self.app = Starlette(
             routes=[
                 Route("/healthz", self._health),
@@ -110,6 +116,8 @@ class Service:
         sealed = await self.store.write(seal)
         if sealed:
             log.info("secrets were sealed with the first encryption key", nodes=sealed)
+        if self.dhcp is not None:
+            await self.dhcp.start()
         await self.members.start()
         self.store.listen(self._hinted)
         for worker in self._workers.values():
@@ -123,6 +131,8 @@ class Service:
         for driver in self.power.values():
             await driver.close()
         await self.members.stop()
+        if self.dhcp is not None:
+            await self.dhcp.stop()
         await self.store.close()
 
     def _due(self, table: sa.Table) -> Callable[[bool], Awaitable[list[str]]]:
@@ -144,13 +154,35 @@ class Service:
             lease = self.members.lease
         except IronlaneError as error:
             return JSONResponse({"status": "failing", "reason": error.message}, 503)
-        return JSONResponse({"status": "ok", "conductor": lease.hostname, "epoch": lease.epoch, "switches": states})
+        dhcp = {} if self.dhcp is None else {"dhcp": self.dhcp.state()}
+        health = {"status": "ok", "conductor": lease.hostname, "epoch": lease.epoch, "switches": states, **dhcp}
+        return JSONResponse(health)
 
 
 def _switch_states(tx: Tx) -> dict[str, int]:
     counted = sa.func.count().label("counted")
     rows = tx.all(sa.select(switches.c.state, counted).group_by(switches.c.state))
     return {row.state: row.counted for row in rows}
+
+
+def _dhcp_engine(settings: Settings) -> DhcpEngine | None:
+    """The engine that the settings name.
+
+    Raises:
+        Permanent: it is not told where to answer.
+    """
+    if settings.dhcp == "none":
+        return None
+    if not settings.interfaces:
+        raise Permanent(f"dhcp_engine {settings.dhcp} needs dhcp_interfaces to answer on")
+    return DnsmasqEngine(
+        DnsmasqSettings(
+            settings.interfaces,
+            settings.state_dir.absolute() / "dhcp",
+            lease_seconds=settings.dhcp_lease,
+            domain=settings.dhcp_domain,
+        )
+    )
 
 
 def _membership(settings: Settings, power: Mapping[str, PowerDriver]) -> Membership:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import tempfile
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -27,6 +29,9 @@ from ironlane.store.vault import new_key
 
 ENCRYPTION_KEYS = "encryption-keys"
 """Name of the secret that other secrets are kept under."""
+
+_INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]{0,14}")
+_DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 
 
 class Settings(BaseSettings):
@@ -96,11 +101,51 @@ class Settings(BaseSettings):
     ipxe_script_url: str = ""
     """Where iPXE goes on; empty if `boot_file` is not iPXE."""
 
+    dhcp_engine: Literal["", "none", "dnsmasq", "kea"] = ""
+    """What answers DHCP: `none`, `dnsmasq`, `kea`. Empty: dnsmasq if there are `dhcp_interfaces`, else none."""
+
+    dhcp_interfaces: str = ""
+    """Network interfaces to answer DHCP on, with commas: those on the provisioning networks, and those that a switch's
+    DHCP relay sends to."""
+
+    dhcp_lease: int = Field(default=3600, ge=120)
+    """How long an address is leased for."""
+
+    dhcp_domain: str = ""
+    """Domain name in the DHCP answers."""
+
+    state_dir: Path = Path("ironlane-state")
+    """Directory of what daemons and boot files need on disk; made when it is needed, and private."""
+
     secrets_dir: Path | None = None
     """Directory of files named like the secrets that the site file refers to. `IRONLANE_SECRET_<NAME>` comes first."""
 
     max_body: int = 1 << 20
     """Largest request body in bytes."""
+
+    @field_validator("dhcp_interfaces")
+    @classmethod
+    def _interface_names(cls, value: str) -> str:
+        for name in filter(None, value.split(",")):
+            if not _INTERFACE.fullmatch(name.strip()):
+                raise ValueError(f"{name!r} is no name of a network interface")
+        return value
+
+    @field_validator("dhcp_domain")
+    @classmethod
+    def _domain_name(cls, value: str) -> str:
+        if value and not _DOMAIN.fullmatch(value):
+            raise ValueError(f"{value!r} is no domain name")
+        return value
+
+    @property
+    def dhcp(self) -> str:
+        """The DHCP engine: `none`, `dnsmasq` or `kea`."""
+        return self.dhcp_engine or ("dnsmasq" if self.interfaces else "none")
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.dhcp_interfaces.split(",") if name.strip())
 
     @property
     def boot(self) -> BootSettings:

@@ -1,4 +1,4 @@
-"""Booting a server over the network: what its DHCP answers must say.
+"""Booting a server over the network: DHCP, TFTP and HTTP, and what its DHCP answers and boot files must say.
 
-Pure so far; the daemons that give the answers come with the boot services. Imports only `ironlane.model`.
+Drives daemons and serves files; knows no rows, tenants or states. Imports only `ironlane.model`.
 """

@@ -14,7 +14,7 @@ import queue
 import random
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ _ATTEMPTS = 20
 class Hint(NamedTuple):
     """Something is due: an id, never data. Losing one costs a delay and never an outcome."""
 
-    kind: Literal["switch", "node"]
+    kind: Literal["switch", "node", "dhcp"]
     id: str
 
 
@@ -83,7 +83,7 @@ class Tx:
     def all(self, statement: sa.Executable) -> Sequence[sa.Row[Any]]:
         return self.execute(statement).all()
 
-    def hint(self, kind: Literal["switch", "node"], ident: str) -> None:
+    def hint(self, kind: Literal["switch", "node", "dhcp"], ident: str) -> None:
         self.hints.add(Hint(kind, ident))
 
 
@@ -121,20 +121,33 @@ class Store:
     def __init__(self, backend: Backend, now: Clock = utc_now, vault: Vault | None = None) -> None:
         self._backend = backend
         self._listeners: list[Callable[[Hint], None]] = []
+        self._dhcp: Callable[[set[str]], Awaitable[None]] | None = None
         self.now = now
         self.vault = vault or Vault.for_this_process()
 
     async def write(self, transaction: Transaction[T]) -> T:
-        """Run a transaction and return its result once it is durable.
+        """Run a transaction and return its result once it is durable, and DHCP in this process answers by it.
 
         Raises:
             Rejected: as the transaction raised it; nothing was stored.
             Temporary: the database does not answer, or is too contended.
         """
         result, hints = await self._backend.run(self._with_vault(transaction), write=True, now=self.now)
+        changed = {hint.id for hint in hints if hint.kind == "dhcp"}
         for hint in hints:
-            self.publish(hint)
+            if hint.kind != "dhcp":
+                self.publish(hint)
+        if changed and self._dhcp is not None:
+            await self._dhcp(changed)
         return result
+
+    def answer_with(self, taken_in: Callable[[set[str]], Awaitable[None]]) -> None:
+        """Have `write` wait for `taken_in` with the ids of what DHCP has to answer differently from now on.
+
+        So a network port's options are answered from the moment that its change is acknowledged, and not a moment
+        longer than the port is there.
+        """
+        self._dhcp = taken_in
 
     async def rehearse(self, transaction: Transaction[T]) -> T:
         """Run a transaction as `write` does, return its result, and take back all that it wrote; no hint goes out.

@@ -15,6 +15,7 @@ from ironlane.model.network import Network, NetworkType, PhysicalNetwork
 from ironlane.store import physical_networks, segments
 from ironlane.store.attachments import of_network as attachments_of
 from ironlane.store.database import Tx
+from ironlane.store.dhcp import EVERYTHING
 from ironlane.store.listing import Listing
 from ironlane.store.listing import page as page_of
 from ironlane.store.ports import rebind_network
@@ -128,6 +129,8 @@ def update(tx: Tx, network_id: str, changes: Mapping[str, Any]) -> Network:
     row = {name: value for name, value in values.items() if value != before._mapping[name]}
     if row:
         tx.execute(sa.update(networks).where(networks.c.id == network_id).values(**row, **_stamp(tx)))
+    if row.keys() & {"admin_state_up", "mtu", "side"}:
+        tx.hint("dhcp", EVERYTHING)
     if "admin_state_up" in row:
         rebind_network(tx, network_id)
     return get(tx, network_id)
@@ -148,6 +151,7 @@ def delete(tx: Tx, network_id: str) -> None:
     tx.execute(sa.delete(subnets).where(subnets.c.network_id == network_id))
     tx.execute(sa.delete(networks).where(networks.c.id == network_id))
     segments.release(tx, network_id)
+    tx.hint("dhcp", EVERYTHING)
 
 
 def get(tx: Tx, network_id: str) -> Network:

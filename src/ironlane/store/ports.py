@@ -105,6 +105,7 @@ def create(tx: Tx, new: NewPort) -> NetworkPort:
         "updated_at": tx.now,
     }
     tx.execute(sa.insert(ports), row)
+    tx.hint("dhcp", port_id)
     if new.fixed_ips is not None:
         addresses.allocate(tx, new.network_id, port_id, mac, new.fixed_ips, owner=new.device_owner)
     elif allocation is IpAllocation.IMMEDIATE:
@@ -147,6 +148,7 @@ def update(tx: Tx, port_id: str, changes: Mapping[str, Any]) -> NetworkPort:
         fixed_ips = addresses.of_ports(tx, [port_id]).get(port_id, ())
     if not row and set(fixed_ips) == set(before.fixed_ips):
         return before
+    tx.hint("dhcp", port_id)
     stamp = {"revision_number": before.revision_number + 1, "updated_at": tx.now}
     tx.execute(_UPDATE, {**row, **stamp, "its_id": port_id})
     after = _port(tx.execute(_BY_ID, {"id": port_id}).one(), fixed_ips)
@@ -167,6 +169,7 @@ def delete(tx: Tx, port_id: str) -> None:
     unbind(tx, port_id)
     addresses.release(tx, port_id)
     tx.execute(_DELETE, {"id": port_id})
+    tx.hint("dhcp", port_id)
 
 
 def get(tx: Tx, port_id: str) -> NetworkPort:

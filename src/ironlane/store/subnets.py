@@ -23,6 +23,7 @@ from ironlane.model.addresses import (
 from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.network import HostRoute, Pool, Subnet
 from ironlane.store.database import Tx
+from ironlane.store.dhcp import EVERYTHING
 from ironlane.store.listing import Listing
 from ironlane.store.listing import page as page_of
 from ironlane.store.tables import ip_allocations, networks, subnets
@@ -220,12 +221,13 @@ def subnet_of(row: sa.Row[Any]) -> Subnet:
 
 
 def _touch_network(tx: Tx, network_id: str) -> None:
-    """A network shows its subnets, so that it has a new revision when they change."""
+    """A network shows its subnets, so that it has a new revision when they change; and DHCP serves them."""
     tx.execute(
         sa.update(networks)
         .where(networks.c.id == network_id)
         .values(revision_number=networks.c.revision_number + 1, updated_at=tx.now)
     )
+    tx.hint("dhcp", EVERYTHING)
 
 
 def _refuse_overlap(tx: Tx, network_id: str, cidr: Cidr) -> None:

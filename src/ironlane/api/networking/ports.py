@@ -34,6 +34,7 @@ from ironlane.api.networking.requests import (
     no_content,
     row_id,
 )
+from ironlane.model.dhcp import parse_option
 from ironlane.model.errors import Invalid
 from ironlane.model.network import NetworkPort, TrunkDetails
 from ironlane.store import ports, subports
@@ -85,6 +86,11 @@ class DhcpOption(Body):
             raise PydanticCustomError("opt_name", "opt_name is blank")
         if self.opt_value is not None and not self.opt_value.strip() and self.opt_name not in _BLANK_VALUES:
             raise PydanticCustomError("opt_value", "opt_value is blank; null removes an option")
+        if self.opt_value is not None:
+            try:
+                parse_option(self.opt_name, self.opt_value, self.ip_version)
+            except Invalid as error:
+                raise PydanticCustomError("dhcp_option", "{reason}", {"reason": error.message}) from None
         return self
 
 
