@@ -179,7 +179,7 @@ async def test_a_killed_daemon_is_started_again(dhcp: Dhcp, lan: Lan, tmp_path: 
     pid = int((tmp_path / "dhcp" / "pid").read_text())
     os.kill(pid, signal.SIGKILL)
     async with asyncio.timeout(30):
-        while int(_read(tmp_path / "dhcp" / "pid") or pid) == pid or dhcp.loop.state()["state"] != "ok":
+        while int(_read(tmp_path / "dhcp" / "pid") or pid) == pid or dhcp.loop.state()["state"] != "ok":  # noqa: ASYNC110 - a killed process has no event
             await asyncio.sleep(0.02)
     answer = lan.ask(MAC)
     assert answer is not None
@@ -201,7 +201,7 @@ async def test_changes_by_another_process_are_found(dhcp: Dhcp, lan: Lan, store:
     dhcp.loop._store.answer_with(_nothing)  # its hints are not heard here
     await store.write(lambda tx: ports.delete(tx, port["id"]))
     async with asyncio.timeout(30):
-        while dhcp.loop.state().get("reservations") != 1:
+        while dhcp.loop.state().get("reservations") != 1:  # noqa: ASYNC110 - the other process has no event
             await asyncio.sleep(0.02)
     assert lan.ask(MAC, sentinel=SENTINEL) is None
 
