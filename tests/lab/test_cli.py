@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import asyncssh
 import pytest
@@ -210,7 +211,10 @@ def test_a_catalyst_suspends_a_member_that_does_not_match() -> None:
     terminal.type(IF + "GigabitEthernet1/0/1", "channel-group 1 mode active")
     assert not terminal.forwarding["GigabitEthernet1/0/1"].enabled
     terminal.type(IF + "GigabitEthernet1/0/1", "switchport access vlan 10")
-    assert terminal.forwarding["GigabitEthernet1/0/1"] == PortForwarding(True, 10, lag=LagMembership(1, True))
+    joined = PortForwarding(True, 10, lag=LagMembership(1, True))
+    assert terminal.forwarding["GigabitEthernet1/0/1"] == joined
+    terminal.type(IF + "Port-channel1", "switchport access vlan 20")
+    assert terminal.forwarding["GigabitEthernet1/0/1"] == replace(joined, pvid=20), "members follow their LAG"
 
 
 def test_eos_sessions_are_few_and_outlive_the_login() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from ironlane.lab.cli.state import Config, Interface, forwarding
 from ironlane.lab.forwarding import PortForwarding
@@ -53,6 +54,7 @@ class Device:
         self.enable_password: str | None = None
         """The password that `enable` asks for; None: the login is privileged at once."""
         self._on_running = on_running
+        self._told = True
         self.running = self.factory()
         self.startup = copy.deepcopy(self.running)
 
@@ -63,8 +65,20 @@ class Device:
     def lag_name(self, number: int) -> str:
         raise NotImplementedError
 
+    @contextmanager
+    def one_change(self) -> Iterator[None]:
+        """What runs changes in several places at once: the data plane is told when all of it is done."""
+        self._told, told = False, self._told
+        try:
+            yield
+        finally:
+            self._told = told
+        self.tell()
+
     def tell(self) -> None:
         """Let the data plane know what runs."""
+        if not self._told:
+            return
         self._on_running(forwarding(self.running, self.ports, self.lag_name, suspend_unequal=self.suspend_unequal))
 
     def save(self) -> None:
@@ -74,6 +88,10 @@ class Device:
         """What was not saved is lost."""
         self.running = copy.deepcopy(self.startup)
         self.locked_by = None
+
+    def erase(self) -> None:
+        """The next reboot finds nothing saved."""
+        self.startup = self.factory()
 
     def login(self) -> Shell:
         return self.shell(self)

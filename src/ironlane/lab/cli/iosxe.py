@@ -52,8 +52,9 @@ def _switchport(handler: blocks.Handler) -> blocks.Handler:
     """A `switchport` line: what is said to a port-channel goes for its members."""
 
     def followed(shell: IosxeShell, match: re.Match[str]) -> str:
-        answer = handler(shell, match)
-        follow(shell)
+        with shell.device.one_change():
+            answer = handler(shell, match)
+            follow(shell)
         return answer
 
     return followed

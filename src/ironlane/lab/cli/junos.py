@@ -171,6 +171,10 @@ class JunosDevice(Device):
         self.locked_by = None
         self.candidate = dict(self.statements)
 
+    def erase(self) -> None:
+        self.statements = {}
+        self.running = self.factory()
+
     def shown(self) -> list[str]:
         """What runs, as `display set` shows it (containers before what they contain are not)."""
         lines = []

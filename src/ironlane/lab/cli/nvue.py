@@ -161,6 +161,9 @@ class NvueDevice(Device):
         self.running = self.meaning()
         self.locked_by = None
 
+    def erase(self) -> None:
+        self.saved = {"bridge": {"domain": {"br_default": {"type": "vlan-aware"}}}, "interface": {}}
+
     def problem(self, tree: Tree) -> str:
         """Why it cannot be applied; empty if it can."""
         owner: dict[str, str] = {}

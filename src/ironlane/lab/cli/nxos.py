@@ -65,8 +65,9 @@ def _own(handler: blocks.Handler) -> blocks.Handler:
     def guarded(shell: NxosShell, match: re.Match[str]) -> str:
         if shell.interface.group is not None:
             return shell.refused(f"{shell.at[0]}: port is a member of port-channel{shell.interface.group}")
-        answer = handler(shell, match)
-        follow(shell)
+        with shell.device.one_change():
+            answer = handler(shell, match)
+            follow(shell)
         return answer
 
     return guarded

@@ -29,6 +29,8 @@ class Faults:
     """… or when it has been, before the answer."""
     drop_at: int | None = None
     """The connection breaks before this many further lines are carried out (counted down; None: never)."""
+    logins: bool = False
+    """No password is accepted."""
 
 
 class CliSwitch:
@@ -88,7 +90,7 @@ class CliSwitch:
         """Listen; `port` is then the port number, also for later starts."""
         self.device.tell()
         self._listener = await asyncssh.create_server(
-            lambda: _Login(self._credentials, self._connections),
+            lambda: _Login(self._credentials, self._connections, self.faults),
             "127.0.0.1",
             self.port,
             server_host_keys=[self._key],
@@ -190,8 +192,11 @@ class CliSwitch:
 class _Login(asyncssh.SSHServer):
     """Password authentication against one account."""
 
-    def __init__(self, credentials: tuple[str, str], connections: set[asyncssh.SSHServerConnection]) -> None:
+    def __init__(
+        self, credentials: tuple[str, str], connections: set[asyncssh.SSHServerConnection], faults: Faults
+    ) -> None:
         self._credentials = credentials
+        self._faults = faults
         self._connections = connections
         self._connection: asyncssh.SSHServerConnection | None = None
 
@@ -208,7 +213,7 @@ class _Login(asyncssh.SSHServer):
         return True
 
     def validate_password(self, username: str, password: str) -> bool:
-        return (username, password) == self._credentials
+        return not self._faults.logins and (username, password) == self._credentials
 
 
 def _among(line: str, texts: set[str]) -> bool:

@@ -59,6 +59,17 @@ class Configuration:
             self._roll_back()
         self._locks.clear()
 
+    def erase(self) -> None:
+        """As a switch that lost its configuration: what it starts with out of the box. Takes effect with `start`."""
+        self.stop()
+        self._running = etree.Element("data")
+        openconfig.complete(self._running, self._ports)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody has locked a datastore, edited the candidate, or has a commit to confirm."""
+        return bool(self._locks) or self._modified or self._pending is not None
+
     def read(self, source: str) -> etree._Element:
         """The tree of `running` or `candidate`; not to be changed."""
         return {"running": self._running, "candidate": self._candidate}[source]

@@ -43,6 +43,8 @@ class Faults:
     """The connection breaks before the operation is carried out."""
     drop_after: set[str] = field(default_factory=set)
     """The connection breaks when it has been carried out, before the answer."""
+    logins: bool = False
+    """No password is accepted."""
 
 
 class NetconfServer:
@@ -99,7 +101,7 @@ class NetconfServer:
         """Listen; `port` is then the port number, also for later starts."""
         self.configuration.start()
         self._listener = await asyncssh.create_server(
-            lambda: _Login(self._credentials, self._connections),
+            lambda: _Login(self._credentials, self._connections, self.faults),
             "127.0.0.1",
             self.port,
             server_host_keys=[self._key],
@@ -154,8 +156,11 @@ class NetconfServer:
 class _Login(asyncssh.SSHServer):
     """Password authentication against one account."""
 
-    def __init__(self, credentials: tuple[str, str], connections: set[asyncssh.SSHServerConnection]) -> None:
+    def __init__(
+        self, credentials: tuple[str, str], connections: set[asyncssh.SSHServerConnection], faults: Faults
+    ) -> None:
         self._credentials = credentials
+        self._faults = faults
         self._connections = connections
         self._connection: asyncssh.SSHServerConnection | None = None
 
@@ -172,7 +177,7 @@ class _Login(asyncssh.SSHServer):
         return True
 
     def validate_password(self, username: str, password: str) -> bool:
-        return (username, password) == self._credentials
+        return not self._faults.logins and (username, password) == self._credentials
 
 
 class _Session:

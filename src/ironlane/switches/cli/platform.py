@@ -149,6 +149,8 @@ class LagForm(_Form):
     rate: bool = True
     settings_fixed: bool = False
     """A LAG has to be made anew to change its settings."""
+    equal_members: bool = False
+    """A member that would carry other VLANs than its LAG is suspended."""
 
     def interface(self, number: int) -> str:
         return self.name.replace("{number}", str(number))

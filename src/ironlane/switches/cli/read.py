@@ -180,6 +180,8 @@ class _Reader:
             else:
                 enabled = enabled and bool(self._fact("enabled", lag_interface))
                 config, problem = self._carried(lag_interface, enabled)
+                if self._platform.lag.equal_members and self._carried(port, enabled)[0] != config:
+                    enabled, problem = False, problem or "suspended: it carries other VLANs than its LAG"
             lag, strange = self._lag(int(number), port, lag_interface)
             config = replace(config, lag=lag)
             unknown = lag_interface.unknown if port.unknown == "" else port.unknown
