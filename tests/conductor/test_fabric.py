@@ -9,14 +9,16 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from ironlane.model.errors import Temporary
 from ironlane.model.fabric import PortConfig, SwitchId, Vlan
 from ironlane.model.node import Node
+from ironlane.model.plan import Plan
 from ironlane.store import baremetal_ports, drifts, holdings, ports, switches
 from ironlane.store.attachments import of_host, of_network_port
 from ironlane.store.database import Store
 from ironlane.store.tables import lag_claims, switch_ports
 from ironlane.store.tables import switches as switch_rows
-from tests.conductor.site import MACS, Site
+from tests.conductor.site import MACS, MemorySwitch, Site
 
 
 @pytest.fixture
@@ -217,3 +219,30 @@ async def test_a_portgroup_that_is_recabled_moves_as_a_whole(site: Site) -> None
         await site.until(lambda tx: len(of_network_port(tx, port)) == 1, "what it had before is gone")
         assert {leaf: sorted(carried) for leaf, carried in site.carried().items()} == {"leaf-1": ["p6"], "leaf-2": []}
         assert await site.store.read(lambda tx: len(baremetal_ports.of_node(tx, node.id))) == 2
+
+
+class ForgetfulSwitch(MemorySwitch):
+    """Loses the session when a commit has taken effect, before it is saved; `saved` is what a reboot would bring."""
+
+    saved: dict[str, PortConfig]
+    lose = True
+
+    async def apply(self, plan: Plan) -> None:
+        await super().apply(plan)
+        if self.lose:
+            raise Temporary("session lost before the commit was saved")
+        await self.save()
+
+    async def save(self) -> None:
+        self.saved = dict(self.carried)
+
+
+async def test_a_commit_that_came_through_unsaved_is_saved(site: Site) -> None:
+    site.leaves["leaf-1"] = leaf = ForgetfulSwitch("leaf-1")
+    async with site.conductor():
+        await settled(site)
+        assert leaf.saved == leaf.carried, "idle configuration came through, and its session was lost"
+        _, port = await bind(site, 1, "red")
+        await until_status(site, port, "ACTIVE")
+        await settled(site)
+        await site.until(lambda _: leaf.saved == leaf.carried, "saved")

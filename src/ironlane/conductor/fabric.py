@@ -24,7 +24,7 @@ from ironlane.store import previews, reconcile, withholding
 from ironlane.store.database import Store
 from ironlane.store.leases import Lease
 from ironlane.store.reconcile import Outcome, SwitchView
-from ironlane.switches.base import Access, Considerate, SwitchDriver
+from ironlane.switches.base import Access, Considerate, Saving, SwitchDriver
 
 log = structlog.get_logger(__name__)
 
@@ -163,6 +163,9 @@ class FabricLoop:
             await self._carry_out(seen, session, lease, plan, outcome)
             _verify(seen, desired, outcome.observed or {})
             log.info("switch converged", switch=seen.id, plan=outcome.plan_id, changes=len(plan.changes))
+        elif isinstance(session.driver, Saving) and (outcome.observed or {}).keys() - seen.verified.keys():
+            # A plan was sent and not read back: it came through, but whether it would survive a reboot is not known.
+            await session.driver.save()
 
     async def _carry_out(self, seen: SwitchView, session: _Session, lease: Lease, plan: Plan, outcome: Outcome) -> None:
         rendered = session.driver.render(plan)

@@ -107,6 +107,16 @@ class Considerate(Protocol):
 
 
 @runtime_checkable
+class Saving(Protocol):
+    """A driver of switches that forget what was committed unless it is saved. `apply` saves; one that broke off may not
+    have."""
+
+    async def save(self) -> None:
+        """Make what the switch runs survive a reboot."""
+        ...
+
+
+@runtime_checkable
 class Foresighted(Protocol):
     """A driver that can also tell what it would send later. One that cannot has no such method."""
 

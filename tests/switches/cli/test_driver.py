@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ironlane.lab.by_hand import put_on
 from ironlane.model.errors import Invalid, Permanent, Temporary
 from ironlane.model.fabric import Lag, LagMode, PortConfig, PortMode, Vlan
 from ironlane.model.plan import Change, Plan, diff
@@ -96,6 +97,76 @@ async def test_what_a_lost_session_left_half_done_is_done_next_time(bench: Bench
         await bench.switch.sessions_ended()
     bench.switch.faults.drop_at = None
     await bench.converge(after)
+
+
+TRUNK = PortConfig(PortMode.TRUNK, Vlan(30), frozenset({Vlan(40), Vlan(41)}))
+
+
+@on(*(name for name in IN_THE_LAB if name not in ATOMIC))
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (ON_20, replace(ON_10, lag=Lag(3))),
+        (replace(TRUNK, lag=Lag(3)), SHUT),
+        (replace(ON_10, lag=Lag(3)), replace(TRUNK, lag=Lag(3))),
+        (replace(ON_10, lag=Lag(3)), replace(ON_20, lag=Lag(4))),
+        (TRUNK, replace(ON_20, lag=Lag(3))),
+    ],
+)
+async def test_what_is_half_done_does_not_read_back_as_done(
+    bench: Bench, before: PortConfig, after: PortConfig
+) -> None:
+    """Cut at every line: what is observed as wanted is what the switch forwards, and the rest is done next time."""
+    desired, at = dict.fromkeys(bench.ports, after), 0
+    while True:
+        await bench.driver.apply(
+            diff(LEAF, dict.fromkeys(bench.ports, before), await bench.driver.observe(bench.ports))
+        )
+        bench.switch.faults.drop_at = None
+        plan = diff(LEAF, desired, await bench.driver.observe(bench.ports))
+        if at >= len(bench.driver.render(plan)):
+            break
+        bench.switch.faults.drop_at = at
+        with pytest.raises(Temporary):
+            await bench.driver.apply(plan)
+        bench.switch.faults.drop_at = None
+        await bench.switch.sessions_ended()
+        seen = await bench.driver.observe(bench.ports)
+        for port, config in seen.items():
+            if config in (before, after):
+                assert bench.forwarding[port] == bench.expected(config), f"{port}, cut at line {at}"
+        await bench.driver.apply(diff(LEAF, desired, seen))
+        assert await bench.driver.observe(bench.ports) == desired
+        assert set(bench.forwarding.values()) == {bench.expected(after)}, f"cut at line {at}, then done"
+        at += 1
+
+
+async def test_a_commit_that_was_not_saved_is_saved_later(bench: Bench) -> None:
+    port = bench.ports[0]
+    await bench.converge({port: ON_20})
+    bench.switch.faults.drop_before.add("write memory")
+    with pytest.raises(Temporary):
+        await bench.driver.apply(Plan(LEAF, (Change(port, ON_20, ON_10),)))
+    bench.switch.faults.drop_before.clear()
+    assert await bench.driver.observe([port]) == {port: ON_10}
+    await bench.driver.save()
+    await bench.switch.stop(reboot=True)
+    await bench.switch.start()
+    assert await bench.driver.observe([port]) == {port: ON_10}
+
+
+@on("cisco-iosxe")
+async def test_a_member_that_the_switch_suspends_is_not_as_it_should_be(bench: Bench) -> None:
+    desired = dict.fromkeys(bench.ports, replace(ON_10, lag=Lag(3)))
+    await bench.converge(desired)
+    assert put_on(bench.switch, bench.ports[0], 20)  # by hand, on the member: the LAG is on VLAN 10
+    assert not bench.forwarding[bench.ports[0]].enabled
+    seen = (await bench.driver.observe(bench.ports))[bench.ports[0]]
+    assert not seen.enabled
+    assert "suspended" in seen.description
+    await bench.driver.apply(diff(LEAF, desired, await bench.driver.observe(bench.ports)))
+    assert await bench.driver.observe(bench.ports) == desired
+    assert set(bench.forwarding.values()) == {bench.expected(desired[bench.ports[0]])}
 
 
 @on(*ATOMIC)

@@ -139,6 +139,13 @@ class CliDriver:
             self._type_ahead = 0
             raise
 
+    async def save(self) -> None:
+        """See `switches.base.Saving`."""
+        if self._save and self._platform.transaction.save:
+            session = await self._connected()
+            for line in self._platform.transaction.save:
+                await session.send(line, max(self._commit_timeout, self._access.timeout))
+
     async def close(self) -> None:
         """See `SwitchDriver.close`."""
         session, self._session, self._known = self._session, None, None
