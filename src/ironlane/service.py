@@ -66,6 +66,7 @@ class Service:
             FabricSettings(
                 lease_ttl=settings.ttl,
                 timeout=settings.switch_timeout,
+                last_retry=timedelta(seconds=settings.switch_retry),
                 audit=timedelta(seconds=settings.audit_interval),
             ),
         )

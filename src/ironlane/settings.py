@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     switch_timeout: float = 30.0
     """How long one exchange with a switch may take."""
 
+    switch_retry: float = 60.0
+    """Longest time between two attempts at a switch that fails. The first comes after 0.5 s, then twice that."""
+
     audit_interval: float = 300.0
     """How often a switch is read without a cause, to find what somebody else changed on its ports."""
 
