@@ -17,9 +17,9 @@ I5  What was acknowledged is there at the end, and fulfilled; an acknowledged po
 I6  A port that is not ours changes only by the hand of its owner.
 
 **Faults excuse what they do, and no more.** What a reboot or a hand puts on a port is excused (I1, I2, I3) until it is
-off the port for the first time; a port from which they took something is excused from I4 until it is whole again,
-unless the API said after the fault that it is not ACTIVE, and ACTIVE later on. Refusals, broken sessions, silence and
-killed processes excuse nothing.
+off the port for good (a commit on trial, which the switch undoes, is not for good); a port from which they took
+something is excused from I4 until it is whole again, unless the API said after the fault that it is not ACTIVE, and
+ACTIVE later on. Refusals, broken sessions, silence and killed processes excuse nothing.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ class Judge:
         self._faulty: set[str] = set()
         self._excused: dict[Place, set[int]] = defaultdict(set)
         self._disturbed: dict[Place, float] = {}
+        self._on_trial: dict[Place, tuple[int, set[int], float | None]] = {}
+        """What the latest commit made good of a fault: the switch may undo it."""
         self._owner: dict[Place, Host] = {place: host for host in rack.hosts.values() for place in host.places}
         self._owned = {Place(leaf.name, port) for leaf in rack.leaves.values() for port in leaf.owned}
         self._log: dict[Place, list[tuple[float, PortForwarding]]] = {}
@@ -158,14 +160,24 @@ class Judge:
                     self.violated("I6", f"{place} is not ours, and now carries {_shown(forwarding)}")
                 continue
             excused = self._excused[place]
-            excused &= forwarding.vlans
+            undone = self._undone(place)
+            excused |= (undone[0] if undone else set()) & forwarding.vlans
             if faulty:
                 excused |= forwarding.vlans - old[place.port].vlans - self._allowed(place)
-            self._check_whole(place, now if faulty else None)
+            commits = self._rack.leaves[switch.name].plane.commits
+            self._on_trial[place] = commits, excused - forwarding.vlans, self._disturbed.get(place)
+            excused &= forwarding.vlans
+            self._check_whole(place, now if faulty else undone and undone[1])
             for vlan in sorted(forwarding.vlans - excused - self._allowed(place)):
                 self.violated("I2", f"{place} carries VLAN {vlan}, which nobody asks for there")
         for host in {self._owner[place].name: self._owner[place] for place in changed if place in self._owner}.values():
             self._check_walls(host)
+
+    def _undone(self, place: Place) -> tuple[set[int], float | None] | None:
+        """What comes back of a fault, if the switch undoes its latest commit now."""
+        leaf = self._rack.leaves[place.switch]
+        commits, vlans, disturbed = self._on_trial.get(place, (-1, set(), None))
+        return (vlans, disturbed) if leaf.faults.atomic and commits == leaf.plane.commits else None
 
     def _check_walls(self, host: Host) -> None:
         sides: dict[bool, list[str]] = {True: [], False: []}

@@ -80,6 +80,8 @@ class Leaf:
         options: dict[str, Any] = {"host_key": self.plane.host_key}
         if self.kind != OPENCONFIG:
             options |= {"platform": self.kind, "commit_timeout": 2}
+        if self.kind == "arista-eos" and self.idle_vlan:
+            options |= {"confirm_timeout": 3}
         return {
             "kind": "openconfig" if self.kind == OPENCONFIG else "cli",
             "address": "127.0.0.1",

@@ -1,6 +1,6 @@
 """Whatever goes wrong, in whatever order: the invariants stand, and every wish is fulfilled once nothing goes wrong.
 
-`IRONLANE_FAULT_SECONDS` is how long new seeds are tried (default: 30), `IRONLANE_FAULT_SEED` the one seed to play
+`IRONLANE_FAULT_SECONDS` is how long new seeds are tried (default: 20), `IRONLANE_FAULT_SEED` the one seed to play
 instead, `IRONLANE_FAULT_SHRINK` (a number of replays) has a failing one made shorter first. What is checked, and what
 is excused, is in `tests.faults.judge`.
 """
@@ -17,10 +17,13 @@ import pytest
 from tests.faults.episode import Outcome, Plan, plan_of, play, shrink
 from tests.service.process import Zygote
 
-REGRESSIONS: tuple[int, ...] = ()
-"""Seeds that failed once."""
+REGRESSIONS = (
+    3670640032,  # committed, the session lost before it was saved, never saved: a reboot would have undone it
+    4261010245,  # a Catalyst's member seemed to be suspended
+)
+"""Seeds that failed once, and why."""
 
-SECONDS = float(os.environ.get("IRONLANE_FAULT_SECONDS") or 30)
+SECONDS = float(os.environ.get("IRONLANE_FAULT_SECONDS") or 20)
 ONE_EPISODE = 240
 
 
