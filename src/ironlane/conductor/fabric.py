@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,12 +19,13 @@ import structlog
 from ironlane.conductor.foresight import aim, foresee, told
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
 from ironlane.model.fabric import PortConfig, SwitchId
+from ironlane.model.lldp import Neighbour
 from ironlane.model.plan import Plan, diff, drift
 from ironlane.store import previews, reconcile, withholding
 from ironlane.store.database import Store
 from ironlane.store.leases import Lease
 from ironlane.store.reconcile import Outcome, SwitchView
-from ironlane.switches.base import Access, Considerate, Saving, SwitchDriver
+from ironlane.switches.base import Access, Considerate, NeighbourAware, Saving, SwitchDriver
 
 log = structlog.get_logger(__name__)
 
@@ -128,6 +129,7 @@ class FabricLoop:
         outcome.observed = await self._read(seen, session, outcome)
         outcome.missing = session.missing
         outcome.looked = True
+        outcome.neighbours = await _neighbours(seen, session.driver)
         outcome.drifted = drift(seen.verified, outcome.observed)
         for port, config in outcome.drifted.items():
             log.warning(
@@ -256,6 +258,17 @@ class FabricLoop:
 
 def _as_told(seen: SwitchView, driver: SwitchDriver) -> SwitchView:
     return replace(seen, attachments=told(seen.attachments, driver))
+
+
+async def _neighbours(seen: SwitchView, driver: SwitchDriver) -> Mapping[str, Sequence[Neighbour]] | None:
+    """Whom the switch hears on our ports; None: it does not tell. Nothing that the switch carries depends on it."""
+    if not isinstance(driver, NeighbourAware):
+        return None
+    try:
+        return await driver.neighbours(seen.ports.names)
+    except IronlaneError as error:
+        log.info("switch tells no neighbours", switch=seen.id, error=error.message)
+        return None
 
 
 def _told(seen: SwitchView, error: Exception) -> IronlaneError:

@@ -204,15 +204,20 @@ class IcmpEcho:
 
 @dataclass(frozen=True, slots=True)
 class Lldp:
-    """An LLDPDU (IEEE 802.1AB-2016, clause 8) chassis id a MAC address, port id an interface name, `ttl` s."""
+    """An LLDPDU (IEEE 802.1AB-2016, clause 8): chassis id a MAC address, `ttl` s.
+
+    The port id is an interface's name, as switches send it, or a MAC address (`port_mac`), as hosts do.
+    """
 
     chassis: bytes
     port: str
     system_name: str = ""
     ttl: int = 120
+    port_mac: bytes = b""
 
     def pack(self) -> bytes:
-        tlvs = [(1, b"\x04" + self.chassis), (2, b"\x05" + self.port.encode()), (3, struct.pack("!H", self.ttl))]
+        port = b"\x03" + self.port_mac if self.port_mac else b"\x05" + self.port.encode()
+        tlvs = [(1, b"\x04" + self.chassis), (2, port), (3, struct.pack("!H", self.ttl))]
         if self.system_name:
             tlvs.append((5, self.system_name.encode()))
         return b"".join(struct.pack("!H", kind << 9 | len(value)) + value for kind, value in [*tlvs, (0, b"")])
@@ -221,23 +226,33 @@ class Lldp:
     def parse(cls, data: bytes) -> Lldp:
         """Reads the TLVs up to the end TLV; those it does not know are skipped."""
         values: dict[int, bytes] = {}
-        at = 0
-        while at + 2 <= len(data):
-            (head,) = struct.unpack_from("!H", data, at)
-            kind, length = head >> 9, head & 0x1FF
-            if kind == 0:
-                break
-            values.setdefault(kind, data[at + 2 : at + 2 + length])
-            at += 2 + length
+        for kind, value in lldp_tlvs(data):
+            values.setdefault(kind, value)
         chassis, port, ttl = values.get(1, b""), values.get(2, b""), values.get(3, b"")
-        if len(chassis) != 7 or chassis[0] != 4 or port[:1] != b"\x05" or len(ttl) != 2:
-            raise FrameError("not an LLDPDU with a MAC address as chassis id and an interface name as port id")
+        mac = port[1:] if port[:1] == b"\x03" and len(port) == 7 else b""
+        if len(chassis) != 7 or chassis[0] != 4 or not (mac or port[:1] == b"\x05") or len(ttl) != 2:
+            raise FrameError("not an LLDPDU with a MAC address as chassis id, and that or an interface name as port id")
         name = values.get(5, b"").decode(errors="replace")
-        return cls(chassis[1:], port[1:].decode(errors="replace"), name, struct.unpack("!H", ttl)[0])
+        label = mac_text(mac) if mac else port[1:].decode(errors="replace")
+        return cls(chassis[1:], label, name, struct.unpack("!H", ttl)[0], mac)
 
     def frame(self, src: bytes) -> bytes:
         """The Ethernet frame that a port with MAC address `src` sends."""
         return Ethernet(LLDP_MULTICAST, src, ETHERTYPE_LLDP, self.pack()).pack()
+
+
+def lldp_tlvs(data: bytes) -> list[tuple[int, bytes]]:
+    """Type and value of each TLV of an LLDPDU, up to the end TLV."""
+    found = []
+    at = 0
+    while at + 2 <= len(data):
+        (head,) = struct.unpack_from("!H", data, at)
+        kind, length = head >> 9, head & 0x1FF
+        if kind == 0:
+            break
+        found.append((kind, data[at + 2 : at + 2 + length]))
+        at += 2 + length
+    return found
 
 
 LACP_ACTIVITY = 0x01

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Interface
 
 from ironlane.lab.endpoint import Ipv4Endpoint
 from ironlane.lab.firmware import Timings, acquire
+from ironlane.lab.frames import Lldp, mac_text
 from ironlane.lab.nic import Bond, Link, Nic
 
 
@@ -26,11 +27,14 @@ class InstalledOs:
     """A running operating system: a link for each NIC or bond, with an IPv4 endpoint on each.
 
     `addresses` are static ones by link name; the other links ask by DHCP (if `dhcp`) until they get a lease.
+    It announces itself on every NIC by LLDP, when the link comes up, as lldpd does: the first NIC's MAC address as
+    chassis id, the NIC's own as port id.
     `received` are the latest frames that came up a link, with its name: for its MAC address, broadcast or multicast.
     """
 
     def __init__(
         self,
+        hostname: str,
         nics: Mapping[str, Nic],
         bond: BondPlan | None,
         addresses: Mapping[str, IPv4Interface],
@@ -56,6 +60,8 @@ class InstalledOs:
         for name, address in addresses.items():
             if name in self.endpoints:
                 self.endpoints[name].addresses.append(address)
+        for nic in nics.values():
+            self._announce_on(nic, hostname)
 
     def link(self, name: str | None = None) -> Link:
         """A link by name; without one, the bond if there is one, else the first NIC.
@@ -89,6 +95,21 @@ class InstalledOs:
             await asyncio.sleep(self._timings.os_dhcp_retry)
         self.endpoints[name].announce()
         self._on_change()
+
+    def _announce_on(self, nic: Nic, hostname: str) -> None:
+        chassis = next(iter(self._nics.values())).mac
+        frame = Lldp(chassis, mac_text(nic.mac), hostname, port_mac=nic.mac).frame(nic.mac)
+        bonding = nic.on_link
+
+        def link_changed() -> None:
+            if bonding is not None:
+                bonding()
+            if nic.carrier:
+                nic.send(frame)
+
+        nic.on_link = link_changed
+        if nic.carrier:
+            nic.send(frame)
 
     def _add(self, link: Link) -> None:
         self.links[link.name] = link

@@ -29,7 +29,8 @@ BOND_MODES = frozenset(
 class Nic:
     """One network interface card. Whoever drives it now sets `consumer` and `on_link`.
 
-    `lldp` is what the switch last announced on this link; it is forgotten with the carrier.
+    `lldp` is what the switch last announced on this link, `lldp_pdu` the same as it came; both are forgotten with the
+    carrier.
     """
 
     def __init__(self, server: str, name: str, mac: str) -> None:
@@ -37,6 +38,7 @@ class Nic:
         self.mac = mac_bytes(mac)
         self.interface = Interface(f"{server}/{name}", self._receive, on_carrier=self._carrier, up=False)
         self.lldp: Lldp | None = None
+        self.lldp_pdu = b""
         self.consumer: Callable[[Nic, bytes], None] | None = None
         self.on_link: Callable[[], None] | None = None
         self.taps: list[Callable[[Interface, bytes], None]] = []
@@ -60,6 +62,7 @@ class Nic:
         for tap in tuple(self.taps):
             tap(interface, frame)
         if frame[12:14] == ETHERTYPE_LLDP.to_bytes(2, "big"):
+            self.lldp_pdu = frame[14:]
             try:
                 self.lldp = Lldp.parse(frame[14:])
             except FrameError:
@@ -69,7 +72,7 @@ class Nic:
 
     def _carrier(self, interface: Interface) -> None:
         if not interface.carrier:
-            self.lldp = None
+            self.lldp, self.lldp_pdu = None, b""
         if self.on_link is not None:
             self.on_link()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Interface
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,7 @@ import asyncssh
 from ironlane.lab.bmc import RedfishBmcs
 from ironlane.lab.dhcp import FindPort
 from ironlane.lab.forwarding import LagMembership
+from ironlane.lab.frames import Lldp
 from ironlane.lab.ipmi import IpmiBmc
 from ironlane.lab.netconf import NetconfServer
 from ironlane.lab.reach import InvariantWatch, Reach, measure_reach
@@ -233,6 +235,7 @@ class VirtualRack:
                 username=switch.username,
                 password=switch.password,
                 host_key=key,
+                neighbours=partial(_heard_by, self.switches[switch.name]),
             )
             for switch in self.description.switches
         }
@@ -248,6 +251,10 @@ class VirtualRack:
             server.name: IpmiBmc(self.servers[server.name], server.bmc_username, server.bmc_password)
             for server in self.description.servers
         }
+
+
+def _heard_by(switch: VirtualSwitch) -> Mapping[str, Lldp]:
+    return switch.neighbours
 
 
 def _uplink_lags(description: RackDescription) -> dict[str, LagMembership]:

@@ -14,6 +14,7 @@ import aiohttp
 from ironlane.lab.agent import Agent, AgentRecord
 from ironlane.lab.firmware import Booted, BootError, Timings, network_boot
 from ironlane.lab.frames import mac_text
+from ironlane.lab.inspection import Hardware, inspect
 from ironlane.lab.installed import BondPlan, InstalledOs
 from ironlane.lab.machine import BootDevice, Machine, Power
 from ironlane.lab.nic import Nic
@@ -67,6 +68,8 @@ class VirtualServer:
         self.dhcp = dhcp
         self.disk_image = disk_image
         self.timings = timings or Timings()
+        self.hardware = Hardware()
+        """What an inspection finds."""
         self.stage = Stage.OFF
         self.agent: AgentRecord | None = None
         """What the latest run of the agent did."""
@@ -211,6 +214,16 @@ class VirtualServer:
             )
             self.agent = agent.record
             self._enter(Stage.AGENT)
+            self._say(
+                await inspect(
+                    booted,
+                    api_url=self.api_url,
+                    nics=self.nics,
+                    hardware=self.hardware,
+                    http=http,
+                    timings=self.timings,
+                )
+            )
             await agent.run()
 
     async def _network_boot(self, http: aiohttp.ClientSession) -> Booted:
@@ -230,6 +243,7 @@ class VirtualServer:
     async def _run_os(self) -> None:
         await asyncio.sleep(self.timings.os_boot)
         self.os = InstalledOs(
+            self.name,
             self.nics,
             self.bond,
             self.addresses,

@@ -16,6 +16,7 @@ from zlib import crc32
 
 from ironlane.lab.forwarding import LagMembership, PortForwarding
 from ironlane.lab.frames import (
+    ETHERTYPE_LLDP,
     ETHERTYPE_SLOW,
     ETHERTYPE_VLAN,
     LINK_LOCAL_PREFIX,
@@ -40,6 +41,7 @@ LogicalPort = str | int
 PEER_LINK = "peer-link"
 _TAG = ETHERTYPE_VLAN.to_bytes(2, "big")
 _SLOW = ETHERTYPE_SLOW.to_bytes(2, "big")
+_LLDP = ETHERTYPE_LLDP.to_bytes(2, "big")
 
 
 class VirtualSwitch:
@@ -60,6 +62,7 @@ class VirtualSwitch:
         self._partner: VirtualSwitch | None = None
         self._flooded: dict[int, tuple[LogicalPort, ...]] = {}
         self._learned: dict[tuple[int, bytes], LogicalPort] = {}
+        self._neighbours: dict[str, Lldp] = {}
         self._ports: dict[str, SwitchPort] = {}
         self._by_interface: dict[Interface, SwitchPort] = {}
         for port in ports:
@@ -111,6 +114,11 @@ class VirtualSwitch:
         """The MAC addresses known in a VLAN, and behind which port or LAG."""
         return {mac_text(mac): where for (at, mac), where in self._learned.items() if at == vlan}
 
+    @property
+    def neighbours(self) -> Mapping[str, Lldp]:
+        """What was last heard by LLDP on each front port that has a carrier."""
+        return {port: self._neighbours[port] for port in self._front if port in self._neighbours}
+
     def announce(self, port: str) -> None:
         """Send an LLDPDU: chassis id is the switch's MAC address, port id the port's name."""
         self._ports[port].interface.send(Lldp(self._mac, port, self.name).frame(self._mac))
@@ -160,6 +168,8 @@ class VirtualSwitch:
     def _carrier(self, interface: Interface) -> None:
         port = self._by_interface[interface]
         self._flush()
+        if not interface.carrier:
+            self._neighbours.pop(port.name, None)
         if port.lacp is not None:
             (port.lacp.start if interface.carrier else port.lacp.stop)()
         if port.lag_number is not None:
@@ -170,7 +180,10 @@ class VirtualSwitch:
     def _receive(self, interface: Interface, frame: bytes) -> None:
         port = self._by_interface[interface]
         if frame[:5] == LINK_LOCAL_PREFIX and frame[5] < 16:
-            self._hear_lacp(port, frame)
+            if frame[12:14] == _LLDP:
+                self._hear_lldp(port, frame)
+            else:
+                self._hear_lacp(port, frame)
             return
         vlan, rest = _classify(port, frame)
         if vlan is None or len(frame) < 14 or frame[6] & 1:
@@ -181,6 +194,16 @@ class VirtualSwitch:
         if where != PEER_LINK:
             self._learn(vlan, frame[6:12], where)
         self._forward(vlan, frame[:12], rest, where)
+
+    def _hear_lldp(self, port: SwitchPort, frame: bytes) -> None:
+        try:
+            heard = Lldp.parse(frame[14:])
+        except FrameError:
+            return
+        if heard.ttl:
+            self._neighbours[port.name] = heard
+        else:
+            self._neighbours.pop(port.name, None)  # the neighbour shuts down (IEEE 802.1AB-2016, 9.1.2.2)
 
     def _hear_lacp(self, port: SwitchPort, frame: bytes) -> None:
         if port.lacp is None or port.lag_number is None or frame[12:14] != _SLOW:

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
 from ironlane.model.fabric import Attachment, DriftPolicy, LagSupport, ManagedPorts, PortConfig, SwitchId, Vlan
+from ironlane.model.lldp import Neighbour
 from ironlane.model.plan import Plan
-from ironlane.store import drifts, leases, plans, previews, settling, withholding
+from ironlane.store import cabling, drifts, leases, plans, previews, settling, withholding
 from ironlane.store.attachments import (
     config_from_json,
     of_network_ports,
@@ -71,6 +72,8 @@ class Outcome:
     """Ports that should be there, and are not on the switch."""
     lags: LagSupport | None = None
     """What the switch can do for LAGs, and which ids are somebody else's; None: it was not looked at."""
+    neighbours: Mapping[str, Sequence[Neighbour]] | None = None
+    """Whom the switch hears by LLDP on its ports; None: it was not asked, or does not tell."""
     quarantined: Collection[str] = ()
     """Ports that were shut because the switch would not let go of a VLAN."""
 
@@ -137,6 +140,7 @@ def record(tx: Tx, seen: SwitchView, outcome: Outcome, lease: Lease, audit_at: d
     _fence(tx, seen.id, lease)
     _close_plans(tx, seen, outcome)
     drifts.note(tx, seen.id, outcome.drifted, seen.verified, outcome.looked)
+    _note_neighbours(tx, seen, outcome)
     drifts.repaired(tx, seen.id, outcome.drifted.keys() - set(outcome.tolerated))
     observed = outcome.observed or {}
     verified = {port: config for port, config in outcome.desired.items() if observed.get(port) == config}
@@ -173,6 +177,7 @@ def record_failure(
     if outcome.plan_id is not None:
         plans.finish(tx, outcome.plan_id, plans.Outcome.FAILED, error.message)
     drifts.note(tx, seen.id, outcome.drifted, seen.verified, outcome.looked)
+    _note_neighbours(tx, seen, outcome)
     _note_lags(tx, seen, outcome)
     tx.execute(
         sa.update(switches)
@@ -192,6 +197,11 @@ def record_failure(
     for port in outcome.quarantined:
         where = (switch_ports.c.switch_id == seen.id) & (switch_ports.c.name == port)
         tx.execute(sa.update(switch_ports).where(where).values(quarantine=error.message))
+
+
+def _note_neighbours(tx: Tx, seen: SwitchView, outcome: Outcome) -> None:
+    if outcome.neighbours is not None:
+        cabling.note_shown(tx, seen.id, seen.ports.names, outcome.neighbours)
 
 
 def doubt(tx: Tx, switch: SwitchId) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from ironlane.model.fabric import LagMode, LagSupport, Mlag, PortConfig, SwitchId
+from ironlane.model.lldp import Neighbour
 from ironlane.model.plan import Plan
 
 
@@ -124,5 +125,17 @@ class Foresighted(Protocol):
         """The exact text or messages for `plan` once the plans in `earlier` have been carried out, in that order.
 
         Pure; as `render`, it goes by the last `observe`.
+        """
+        ...
+
+
+@runtime_checkable
+class NeighbourAware(Protocol):
+    """A driver that can also tell whom the switch hears by LLDP. One that cannot has no such method."""
+
+    async def neighbours(self, ports: Collection[str]) -> Mapping[str, Sequence[Neighbour]]:
+        """Who is behind each of the named ports, by itself; a port that hears nobody is left out.
+
+        Raises as the methods of `SwitchDriver`; Permanent also where the switch does not speak LLDP.
         """
         ...

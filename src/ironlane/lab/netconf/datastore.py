@@ -170,14 +170,14 @@ def _set(parent: etree._Element, node: Node, change: etree._Element, existing: e
     leaf.text = text
 
 
-def select(tree: etree._Element, subtree: etree._Element | None) -> list[etree._Element]:
-    """Copies of the parts of a datastore that a subtree filter selects (RFC 6241 section 6); None selects all."""
+def select(tree: etree._Element, subtree: etree._Element | None, schema: Node = ROOT) -> list[etree._Element]:
+    """Copies of the parts of a tree that a subtree filter selects (RFC 6241 section 6); None selects all."""
     if subtree is None:
         return [copy.deepcopy(child) for child in tree]
     chosen = []
     for child in tree:
         filters = [f for f in subtree if _same_name(f, child)]
-        if filters and (part := _select(child, ROOT.children[child.tag], filters)) is not None:
+        if filters and (part := _select(child, schema.children[child.tag], filters)) is not None:
             chosen.append(part)
     return chosen
 

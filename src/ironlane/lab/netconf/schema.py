@@ -17,6 +17,7 @@ NAMESPACES: Mapping[str, str] = {
     "oc-vlan": "http://openconfig.net/yang/vlan",
     "oc-lacp": "http://openconfig.net/yang/lacp",
     "oc-netinst": "http://openconfig.net/yang/network-instance",
+    "oc-lldp": "http://openconfig.net/yang/lldp",
 }
 """The modules' own prefixes."""
 
@@ -27,6 +28,7 @@ MODULES = (
     "http://openconfig.net/yang/vlan?module=openconfig-vlan&revision=2023-02-07",
     "http://openconfig.net/yang/lacp?module=openconfig-lacp&revision=2024-09-24",
     "http://openconfig.net/yang/network-instance?module=openconfig-network-instance&revision=2024-11-05",
+    "http://openconfig.net/yang/lldp?module=openconfig-lldp&revision=2018-11-21",
 )
 """Module capabilities for the hello (RFC 6020 section 5.6.4)."""
 
@@ -197,3 +199,30 @@ ROOT = _container(
     }
 )
 """What a datastore may hold."""
+
+_NEIGHBOUR = _list(
+    "oc-lldp:id",
+    {
+        "oc-lldp:id": _NAME,
+        "oc-lldp:state": _container(
+            {
+                f"oc-lldp:{leaf}": _STRING
+                for leaf in ("system-name", "chassis-id", "chassis-id-type", "id", "port-id", "port-id-type")
+            }
+        ),
+    },
+)
+
+_LLDP_INTERFACE = _list(
+    "oc-lldp:name",
+    {"oc-lldp:name": _NAME, "oc-lldp:neighbors": _container({"oc-lldp:neighbor": _NEIGHBOUR})},
+)
+
+WITH_STATE = Node(
+    Kind.CONTAINER,
+    {
+        **ROOT.children,
+        tag("oc-lldp:lldp"): _container({"oc-lldp:interfaces": _container({"oc-lldp:interface": _LLDP_INTERFACE})}),
+    },
+)
+"""What <get> may show: a datastore, and what the switch hears by LLDP."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncssh
 from lxml import etree
 
-from ironlane.lab.netconf import datastore
+from ironlane.lab.frames import Lldp
+from ironlane.lab.netconf import datastore, lldp
 from ironlane.lab.netconf.configuration import Configuration, OnRunning
 from ironlane.lab.netconf.datastore import RpcFault
-from ironlane.lab.netconf.schema import MODULES, NAMESPACES, NETCONF
+from ironlane.lab.netconf.schema import MODULES, NAMESPACES, NETCONF, WITH_STATE
 
 _CAPABILITIES = (
     "urn:ietf:params:netconf:base:1.0",
@@ -52,8 +53,8 @@ class NetconfServer:
 
     `on_running(config)` gets the forwarding of all `ports` at the start and whenever the running configuration changes,
     also when an unconfirmed commit is undone. `rpc_delay` and `commit_delay` (seconds) make it as slow as a real one.
-    `host_key` may be shared by many servers; without one, each makes its own. `commits` counts commits that brought a
-    candidate into force, `edits` accepted edits.
+    `neighbours` tells what the ports hear by LLDP. `host_key` may be shared by many servers; without one, each makes
+    its own. `commits` counts commits that brought a candidate into force, `edits` accepted edits.
     """
 
     def __init__(
@@ -68,12 +69,14 @@ class NetconfServer:
         rpc_delay: float = 0.0,
         commit_delay: float = 0.0,
         capabilities: Sequence[str] = _CAPABILITIES,
+        neighbours: Callable[[], Mapping[str, Lldp]] = dict,
     ) -> None:
         self.port = port
         self.faults = Faults()
         self.rpc_delay = rpc_delay
         self.commit_delay = commit_delay
         self.capabilities = tuple(capabilities)
+        self.neighbours = neighbours
         self.configuration = Configuration(ports, on_running)
         self.sessions: dict[int, _Session] = {}
         self._credentials = (username, password)
@@ -255,7 +258,7 @@ class _Session:
 
     def _carry_out(self, operation: etree._Element) -> etree._Element:
         handlers: dict[str, Callable[[etree._Element], etree._Element | None]] = {
-            "get": self._get,
+            "get": self._get_state,
             "get-config": self._get,
             "lock": lambda o: self._server.configuration.lock(_datastore(o, "target"), self.id),
             "unlock": lambda o: self._server.configuration.unlock(_datastore(o, "target"), self.id),
@@ -276,11 +279,16 @@ class _Session:
 
     def _get(self, operation: etree._Element) -> etree._Element:
         source = _datastore(operation, "source") if _child(operation, "source") is not None else "running"
-        subtree = _child(operation, "filter")
-        if subtree is not None and subtree.get("type", "subtree") != "subtree":
-            raise RpcFault("bad-attribute", "only subtree filters are supported", kind="protocol")
         data = _element("data")
-        data.extend(datastore.select(self._server.configuration.read(source), subtree))
+        data.extend(datastore.select(self._server.configuration.read(source), _filter(operation)))
+        return data
+
+    def _get_state(self, operation: etree._Element) -> etree._Element:
+        tree = _element("data")
+        tree.extend(datastore.select(self._server.configuration.read("running"), None))
+        tree.append(lldp.state(self._server.neighbours()))
+        data = _element("data")
+        data.extend(datastore.select(tree, _filter(operation), WITH_STATE))
         return data
 
     def _edit(self, operation: etree._Element) -> None:
@@ -344,6 +352,13 @@ class _Session:
         if not data or len(self._buffer) > _MAX_REQUEST:
             raise OSError("end of session")
         self._buffer += data
+
+
+def _filter(operation: etree._Element) -> etree._Element | None:
+    subtree = _child(operation, "filter")
+    if subtree is not None and subtree.get("type", "subtree") != "subtree":
+        raise RpcFault("bad-attribute", "only subtree filters are supported", kind="protocol")
+    return subtree
 
 
 def _parse(message: bytes) -> etree._Element:

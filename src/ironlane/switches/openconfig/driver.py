@@ -21,6 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ironlane.model.errors import Permanent, Temporary
 from ironlane.model.fabric import PortConfig
+from ironlane.model.lldp import Neighbour
 from ironlane.model.plan import Plan
 from ironlane.switches import netconf
 from ironlane.switches.base import Access, Capabilities
@@ -38,6 +39,7 @@ _DISCARD = write.operation("discard-changes")
 _VALIDATE = write.operation("validate", "source", "candidate")
 _COMMIT = write.operation("commit")
 _OBSERVE = write.get_config()
+_NEIGHBOURS = write.get_neighbours()
 
 
 class OpenConfigDriver:
@@ -60,6 +62,11 @@ class OpenConfigDriver:
     async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
         """See `SwitchDriver.observe`. One exchange, whatever the number of ports."""
         return (await self._read(await self._connected(), ports)).ports
+
+    async def neighbours(self, ports: Collection[str]) -> Mapping[str, Sequence[Neighbour]]:
+        """See `switches.base.NeighbourAware`."""
+        session = await self._connected()
+        return read.neighbours(await session.rpc(_NEIGHBOURS), ports)
 
     def render(self, plan: Plan) -> tuple[str, ...]:
         """See `SwitchDriver.render`.

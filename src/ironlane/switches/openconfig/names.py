@@ -1,7 +1,7 @@
 """Names of the OpenConfig models and of one switch's things: namespaces, LAG names, the driver's options.
 
 Modules as published in github.com/openconfig/public: openconfig-interfaces, -if-ethernet, -if-aggregate, -vlan
-(switched-vlan), -lacp, -network-instance (vlans).
+(switched-vlan), -lacp, -network-instance (vlans), -lldp (neighbors).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ ETHERNET = "http://openconfig.net/yang/interfaces/ethernet"
 AGGREGATE = "http://openconfig.net/yang/interfaces/aggregate"
 VLAN = "http://openconfig.net/yang/vlan"
 LACP = "http://openconfig.net/yang/lacp"
+LLDP = "http://openconfig.net/yang/lldp"
 NETWORK_INSTANCE = "http://openconfig.net/yang/network-instance"
 IANA_IF_TYPE = "urn:ietf:params:xml:ns:yang:iana-if-type"
 

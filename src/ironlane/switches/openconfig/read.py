@@ -6,12 +6,14 @@ from collections.abc import Collection
 
 from lxml import etree
 
+from ironlane.model.lldp import Neighbour, told
 from ironlane.switches.netconf import BASE
 from ironlane.switches.openconfig import meaning
 from ironlane.switches.openconfig.leaves import Interface, Lacp, SwitchedVlan
-from ironlane.switches.openconfig.names import AGGREGATE, ETHERNET, INTERFACES, LACP, VLAN, Dialect
+from ironlane.switches.openconfig.names import AGGREGATE, ETHERNET, INTERFACES, LACP, LLDP, VLAN, Dialect
 
-_PREFIXES = {"if": INTERFACES, "eth": ETHERNET, "agg": AGGREGATE, "vlan": VLAN, "lacp": LACP, "nc": BASE}
+_PREFIXES = {"if": INTERFACES, "eth": ETHERNET, "agg": AGGREGATE, "vlan": VLAN, "lacp": LACP, "lldp": LLDP, "nc": BASE}
+_NEIGHBOUR_LEAVES = ("chassis-id", "port-id", "port-description", "system-name")
 
 
 def observation(reply: etree._Element, wanted: Collection[str], dialect: Dialect) -> meaning.Observation:
@@ -24,6 +26,19 @@ def observation(reply: etree._Element, wanted: Collection[str], dialect: Dialect
         wanted,
         dialect,
     )
+
+
+def neighbours(reply: etree._Element, wanted: Collection[str]) -> dict[str, list[Neighbour]]:
+    """Read an <rpc-reply> to `write.get_neighbours`: who is behind each wanted port that hears anything."""
+    found: dict[str, list[Neighbour]] = {}
+    for interface in _all(reply, "nc:data/lldp:lldp/lldp:interfaces/lldp:interface"):
+        port = _leaf(interface, "lldp:name")
+        for element in _all(interface, "lldp:neighbors/lldp:neighbor/lldp:state"):
+            leaves = (_leaf(element, f"lldp:{name}") for name in _NEIGHBOUR_LEAVES)
+            neighbour = told(*leaves)
+            if port in wanted and neighbour.says:
+                found.setdefault(port, []).append(neighbour)
+    return found
 
 
 def _interface(element: etree._Element) -> Interface:

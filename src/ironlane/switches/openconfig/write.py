@@ -17,6 +17,7 @@ from ironlane.switches.openconfig.names import (
     IANA_IF_TYPE,
     INTERFACES,
     LACP,
+    LLDP,
     NETWORK_INSTANCE,
     VLAN,
     Dialect,
@@ -64,6 +65,17 @@ def get_config() -> str:
     lacp = _add(_add(_add(subtree, LACP, "lacp"), LACP, "interfaces"), LACP, "interface")
     for leaf in ("name", "config"):
         _add(lacp, LACP, leaf)
+    return _text(root)
+
+
+def get_neighbours() -> str:
+    """<get> of what all ports hear by LLDP."""
+    root = _root("get")
+    subtree = _add(root, BASE, "filter")
+    subtree.set("type", "subtree")
+    interface = _add(_add(_add(subtree, LLDP, "lldp"), LLDP, "interfaces"), LLDP, "interface")
+    _add(interface, LLDP, "name")
+    _add(_add(_add(interface, LLDP, "neighbors"), LLDP, "neighbor"), LLDP, "state")
     return _text(root)
 
 
