@@ -12,12 +12,17 @@ class LagMembership:
     `number` is the LAG's id, equal on both switches of an MLAG pair; it is also the LACP key. `lacp` False is a static
     LAG. `fallback`: one member forwards while no partner speaks LACP. With fewer than `min_links` members that could
     forward, none does.
+
+    Some switches of a pair are told which LAGs go on at the peer: `mlag` is the id by which the two know such a LAG,
+    and a LAG without one is `alone`: it ends on this switch, which speaks for itself then. Others go by the number.
     """
 
     number: int
     lacp: bool
     fallback: bool = False
     min_links: int = 1
+    mlag: int | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ironlane.lab.forwarding import PortForwarding
+from ironlane.lab.forwarding import LagMembership, PortForwarding
 from ironlane.lab.lacp import LacpPort
 from ironlane.lab.wire import Interface
+
+SECOND = 0x8000
+"""Set in the port numbers of a pair's second switch."""
+_ALONE_FIRST, _ALONE_SECOND = 0x10000, 0x20000
 
 
 @dataclass(slots=True, eq=False)
 class SwitchPort:
-    """One physical port of a virtual switch.
+    """One physical port of a virtual switch, which has the MAC address `system`.
 
     `number` is unique in the LACP system that the port belongs to. `all_vlans` ports are trunks that carry every
     VLAN tagged and nothing untagged (peer links, uplinks).
@@ -22,12 +26,21 @@ class SwitchPort:
     number: int
     interface: Interface
     forwarding: PortForwarding
+    system: bytes
     all_vlans: bool = False
     lacp: LacpPort | None = None
 
     @property
     def lag_number(self) -> int | None:
-        return None if self.forwarding.lag is None else self.forwarding.lag.number
+        """The number of the port's LAG in its domain (see `number_in_domain`)."""
+        return None if self.forwarding.lag is None else self.number_in_domain(self.forwarding.lag)
+
+    def number_in_domain(self, lag: LagMembership) -> int:
+        """A LAG's number among all LAGs of the domain: what goes on at the peer has one number, what does not another
+        on each of the two."""
+        if lag.alone:
+            return lag.number + (_ALONE_SECOND if self.number & SECOND else _ALONE_FIRST)
+        return lag.number if lag.mlag is None else lag.mlag
 
     def carries(self, vlan: int) -> bool:
         return self.forwarding.enabled and (self.all_vlans or vlan in self.forwarding.vlans)
@@ -53,12 +66,12 @@ class LagDomain:
         lag = port.forwarding.lag
         if lag is None:
             return
+        number = port.number_in_domain(lag)
         if lag.lacp:
             interface = port.interface
-            port.lacp = LacpPort(
-                self.system, lag.number, port.number, lambda pdu: interface.send(pdu.frame(self.system))
-            )
-        members = self._members.setdefault(lag.number, [])
+            system, key = (port.system, lag.number) if lag.alone else (self.system, number)
+            port.lacp = LacpPort(system, key, port.number, lambda pdu: interface.send(pdu.frame(system)))
+        members = self._members.setdefault(number, [])
         members.append(port)
         members.sort(key=lambda member: member.number)
 

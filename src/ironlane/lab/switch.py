@@ -26,7 +26,7 @@ from ironlane.lab.frames import (
     mac_bytes,
     mac_text,
 )
-from ironlane.lab.lag import LagDomain, SwitchPort
+from ironlane.lab.lag import SECOND, LagDomain, SwitchPort
 from ironlane.lab.wire import Interface, connect
 
 __all__ = ["LagMembership", "Observer", "PortForwarding", "VirtualSwitch", "pair"]
@@ -78,7 +78,7 @@ class VirtualSwitch:
 
     def _add(self, name: str, forwarding: PortForwarding, *, all_vlans: bool = False) -> SwitchPort:
         interface = Interface(f"{self.name}/{name}", self._receive, on_carrier=self._carrier, up=forwarding.enabled)
-        port = SwitchPort(name, len(self._ports) + 1, interface, forwarding, all_vlans)
+        port = SwitchPort(name, len(self._ports) + 1, interface, forwarding, self._mac, all_vlans)
         self._ports[name] = self._by_interface[interface] = port
         self._flooded.clear()
         return port
@@ -108,7 +108,8 @@ class VirtualSwitch:
 
     def lag_members(self, number: int) -> tuple[str, ...]:
         """Names of this switch's active members of a LAG."""
-        return tuple(port.name for port in self._lags.active(number) if self._owns(port))
+        own = [p for p in self._ports.values() if p.forwarding.lag is not None and p.forwarding.lag.number == number]
+        return tuple(p.name for p in own if p.lag_number is not None and p in self._lags.active(p.lag_number))
 
     def learned(self, vlan: int) -> dict[str, LogicalPort]:
         """The MAC addresses known in a VLAN, and behind which port or LAG."""
@@ -153,8 +154,9 @@ class VirtualSwitch:
         gone = []
         for port in changed:
             before, after = old[port.name].lag, port.forwarding.lag
-            numbers |= {lag.number for lag in (before, after) if lag is not None}
-            if (before and (before.number, before.lacp)) == (after and (after.number, after.lacp)):
+            numbers |= {port.number_in_domain(lag) for lag in (before, after) if lag is not None}
+            first, second = ((lag and (port.number_in_domain(lag), lag.lacp)) for lag in (before, after))
+            if first == second:
                 continue
             gone.append((port, self._lags.leave(port)))
             self._lags.join(port)
@@ -192,7 +194,9 @@ class VirtualSwitch:
         if port.lag_number is not None and port not in self._lags.active(port.lag_number):
             return
         if where != PEER_LINK:
-            self._learn(vlan, frame[6:12], where)
+            self._learn(
+                vlan, frame[6:12], where, shared=port.forwarding.lag is not None and not port.forwarding.lag.alone
+            )
         self._forward(vlan, frame[:12], rest, where)
 
     def _hear_lldp(self, port: SwitchPort, frame: bytes) -> None:
@@ -214,10 +218,11 @@ class VirtualSwitch:
             return
         self._lags.reconsider([port.lag_number])
 
-    def _learn(self, vlan: int, mac: bytes, where: LogicalPort) -> None:
+    def _learn(self, vlan: int, mac: bytes, where: LogicalPort, *, shared: bool) -> None:
+        """`shared`: the peer may have links to the same place."""
         self._learned[vlan, mac] = where
         if self._partner is not None:
-            self._partner._learned[vlan, mac] = where if isinstance(where, int) else PEER_LINK
+            self._partner._learned[vlan, mac] = where if shared else PEER_LINK
 
     def _flush(self) -> None:
         self._learned.clear()
@@ -301,7 +306,7 @@ def pair(first: VirtualSwitch, second: VirtualSwitch) -> None:
             raise ValueError(f"switch {switch.name} is in an MLAG pair already")
         switch._partner = other
     for port in second._ports.values():
-        port.number += 0x8000
+        port.number |= SECOND
     second._adopt(first._lags)
     trunk = PortForwarding(enabled=True)
     connect(*(switch._add(PEER_LINK, trunk, all_vlans=True).interface for switch in (first, second)))

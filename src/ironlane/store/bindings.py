@@ -278,12 +278,13 @@ def _lag(tx: Tx, wish: Wish, places: Sequence[_Place], present: Sequence[Attachm
     def lag(number: int) -> Lag:
         return Lag(number, asked.mode, asked.rate, links, asked.fallback, number if peers else None)
 
+    foreign = frozenset[int]().union(*(can.foreign for can in support.values()))
     claims = tx.execute(_CLAIMS, {"switches": sorted(on)}).all()
     for old in (a.lag for a in present):
         own = {c.switch_id for c in claims if old and (c.network_port_id, c.number) == (wish.network_port, old.number)}
-        if old is not None and old == lag(old.number) and own == set(on):
+        if old is not None and old == lag(old.number) and own == set(on) and old.number not in foreign:
             return old
-    used = {claim.number for claim in claims}.union(*(can.foreign for can in support.values()))
+    used = {claim.number for claim in claims} | foreign
     common = range(max(c.numbers.start for c in support.values()), min(c.numbers.stop for c in support.values()))
     number = next((n for n in common if n not in used), None)
     if number is None:

@@ -82,7 +82,12 @@ class Bench:
     def expected(self, config: PortConfig) -> PortForwarding:
         """How a port forwards that is configured so."""
         lag = config.lag and LagMembership(
-            config.lag.number, config.lag.mode is LagMode.LACP, config.lag.fallback, config.lag.min_links
+            config.lag.number,
+            config.lag.mode is LagMode.LACP,
+            config.lag.fallback,
+            config.lag.min_links,
+            config.lag.mlag,
+            alone=config.lag.mlag is None,
         )
         untagged: int | None = config.untagged
         if untagged is None and config.mode is PortMode.ACCESS:
@@ -117,10 +122,12 @@ def lags(draw: st.DrawFn, number: int, platform: str) -> Lag:
     form = platforms.load(platform).lag
     mode = draw(st.sampled_from(LagMode)) if form.static else LagMode.LACP
     links = draw(st.integers(1, 4)) if mode.value in form.min_links else 1
+    ids = [None] if form.mlag is None else [None, number] if form.mlag_is_number else [None, number, number + 3]
+    mlag = draw(st.sampled_from(ids))
     if mode is LagMode.STATIC:
-        return Lag(number, mode, min_links=links)
+        return Lag(number, mode, min_links=links, mlag=mlag)
     rate = draw(st.sampled_from(LacpRate)) if form.rate else LacpRate.SLOW
-    return Lag(number, mode, rate, links, draw(st.booleans()) if form.fallback else False)
+    return Lag(number, mode, rate, links, draw(st.booleans()) if form.fallback else False, mlag)
 
 
 @st.composite

@@ -43,6 +43,6 @@ def test_the_answers_on_the_page_are_understood(path: str) -> None:
         "swp3": PortConfig(PortMode.TRUNK, None, frozenset(map(Vlan, (20, 21, 22)))),
         "swp4": PortConfig(PortMode.TRUNK, Vlan(10), frozenset({Vlan(20)})),
         "swp5": PortConfig(description="[not understood: bridge learning off]"),
-        "swp6": PortConfig(untagged=Vlan(10), lag=Lag(5, rate=LacpRate.FAST, fallback=True)),
+        "swp6": PortConfig(untagged=Vlan(10), lag=Lag(5, rate=LacpRate.FAST, fallback=True, mlag=5)),
     }
     assert sorted(seen.known.vlans) == [10, 20, 21, 22, 101]

@@ -44,6 +44,7 @@ def port_config(fields: dict[str, Any], form: Platform | None = None) -> PortCon
                 if not (key == "rate" and not form.lag.rate)
                 and not (key == "fallback" and not form.lag.fallback)
                 and not (key == "min_links" and mode.value not in form.lag.min_links)
+                and not (key == "mlag" and form.lag.mlag is None)
             }
         fields["lag"] = Lag(mode=mode, rate=LacpRate(lag.pop("rate", "slow")), **lag)
     return PortConfig(mode=PortMode(fields.pop("mode", "access")), tagged=frozenset(fields.pop("tagged", ())), **fields)
@@ -60,6 +61,8 @@ def described(config: PortConfig) -> dict[str, Any]:
         lag = config.lag
         given = {"number": lag.number, "mode": lag.mode.value, "rate": lag.rate.value}
         fields["lag"] = given | {"min_links": lag.min_links, "fallback": lag.fallback}
+        if lag.mlag is not None:
+            fields["lag"]["mlag"] = lag.mlag
     if not config.enabled:
         fields["enabled"] = False
     return fields | ({"description": config.description} if config.description else {})
@@ -69,7 +72,13 @@ def described(config: PortConfig) -> dict[str, Any]:
 @pytest.mark.parametrize("name", PLANS)
 def test_a_plan_becomes_exactly_these_lines(platform: str, name: str) -> None:
     case, form = PLANS[name], platforms.load(platform)
-    if not {"static": form.lag.static, "trunk_without_native": form.trunk_without_native}.get(case.get("needs"), True):
+    needs = case.get("needs", [])
+    able = {
+        "mlag": form.lag.mlag is not None,
+        "static": form.lag.static,
+        "trunk_without_native": form.trunk_without_native,
+    }
+    if not all(able[need] for need in ([needs] if isinstance(needs, str) else needs)):
         pytest.skip(f"{form.title} has no {name}")
     changes = [
         Change(port_name(platform, c["port"]), port_config(c["before"], form), port_config(c["after"], form))
@@ -77,7 +86,7 @@ def test_a_plan_becomes_exactly_these_lines(platform: str, name: str) -> None:
     ]
     driver = CliDriver(Access(SwitchId("leaf-1"), "192.0.2.1", options={"platform": platform}))
     members = {port_name(platform, port): lag for port, lag in case.get("members", {}).items()}
-    driver._known = write.Known(members, frozenset(case.get("vlans", [1])))
+    driver._known = write.Known(members, frozenset(case.get("vlans", [1])), mlag_domain="1")
     lines = driver.render(Plan(SwitchId("leaf-1"), tuple(changes)))
     compare("\n".join(lines) + "\n", GOLDEN / platform / f"{name}.txt")
 

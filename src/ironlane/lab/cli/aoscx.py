@@ -41,6 +41,11 @@ class AoscxDevice(BlockDevice):
         lines.append(f"vlan trunk native {interface.native}")
         return [*lines, f"vlan trunk allowed {allowed}"] if allowed else lines
 
+    def show_head(self, name: str, interface: Interface) -> str:
+        if interface.mlag is None:
+            return name
+        return f"{name} multi-chassis{' static' if interface.group_mode == 'static' else ''}"
+
     def show_lag(self, interface: Interface) -> list[str]:
         lines = self.show_interface(interface)
         if interface.group_mode == "active":
@@ -119,6 +124,23 @@ def _disallow(shell: AoscxShell, match: re.Match[str]) -> str:
     return shell.touched()
 
 
+def _multi_chassis(shell: AoscxShell, match: re.Match[str]) -> str:
+    """A lag is made for both switches of a VSX pair, or for one; what there is stays what it is."""
+    name, number, mode = match[1], int(match[2]), "static" if match[3] else ""
+    if shell.device.lag_number(name) is None:
+        return shell.device.unknown
+    lag = shell.config.interfaces.get(name)
+    if lag is None:
+        lag = shell.config.interfaces[name] = blocks.new_lag(shell.device)
+        lag.mlag, lag.group_mode = number, mode
+        shell.touched()
+    elif lag.mlag is None:
+        return f"Operation not allowed: {name} exists and is not multi-chassis\n"
+    elif (lag.group_mode == "static") is not (mode == "static"):
+        return f"Operation not allowed: the mode of {name} cannot be changed\n"
+    return blocks.enter_interface(shell, match)
+
+
 def _join(shell: AoscxShell, match: re.Match[str]) -> str:
     number = int(match[1])
     if shell.is_lag:
@@ -150,7 +172,9 @@ def _on_lag(handler: blocks.Handler) -> blocks.Handler:
 
 
 def _lacp(shell: AoscxShell, match: re.Match[str]) -> str:
-    shell.interface.group_mode = "" if match[0].startswith("no ") else match[1]
+    port = shell.interface
+    if port.group_mode != "static":
+        port.group_mode = "" if match[0].startswith("no ") else match[1]
     return ""
 
 
@@ -181,7 +205,11 @@ AoscxShell.exec_lines = blocks.compiled(
 )
 AoscxShell.config_lines = blocks.compiled(
     blocks.CONFIG,
-    {r"interface (lag \d+|\S+)": blocks.enter_interface, r"no interface (lag \d+)": blocks.remove_interface},
+    {
+        r"interface (lag \d+|\S+)": blocks.enter_interface,
+        r"interface (lag (\d+)) multi-chassis( static)?": _multi_chassis,
+        r"no interface (lag \d+)": blocks.remove_interface,
+    },
 )
 AoscxShell.interface_lines = blocks.compiled(
     blocks.INTERFACE,

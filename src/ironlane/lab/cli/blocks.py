@@ -30,6 +30,9 @@ class BlockDevice(Device):
     lag_max = 1000
     unknown = "% Invalid input\n"
     vlan_max = 4094
+    mlag_taken = "{words} {number} is in use by {name}"
+    mlag_fixed = ""
+    """What is said when a port-channel is to get another MLAG id before it has lost the one that it has."""
     indent = "   "
 
     def lag_name(self, number: int) -> str:
@@ -38,6 +41,11 @@ class BlockDevice(Device):
     def lag_number(self, name: str) -> int | None:
         match = re.fullmatch(re.escape(self.lag_prefix) + r"([1-9]\d*)", name)
         return int(match[1]) if match and int(match[1]) <= self.lag_max else None
+
+    def show_head(self, name: str, interface: Interface) -> str:
+        """What stands behind the word `interface` in a block's first line."""
+        del interface
+        return name
 
     def show_interface(self, interface: Interface) -> list[str]:
         """The lines of an interface's block."""
@@ -55,7 +63,7 @@ class BlockDevice(Device):
         for name, interface in config.interfaces.items():
             show = self.show_interface if self.lag_number(name) is None else self.show_lag
             lines = [self.indent + line for line in show(interface)]
-            blocks.append("\n".join([f"interface {name}", *lines, "!", ""]))
+            blocks.append("\n".join([f"interface {self.show_head(name, interface)}", *lines, "!", ""]))
         return "".join(blocks)
 
 
@@ -241,6 +249,30 @@ def set_up(value: bool) -> Handler:
         return shell.touched()
 
     return handler
+
+
+def mlag(words: str, last: int) -> Table:
+    """The lines by which a port-channel gets an id that the MLAG peer knows it by; on nothing else."""
+
+    def give(shell: BlockShell, match: re.Match[str]) -> str:
+        number = int(match[1])
+        if not shell.is_lag or not 1 <= number <= last:
+            return shell.device.unknown
+        for name, other in shell.config.interfaces.items():
+            if other.mlag == number and other is not shell.interface:
+                return shell.refused(shell.device.mlag_taken.format(words=words, number=number, name=name))
+        if shell.device.mlag_fixed and shell.interface.mlag not in (None, number):
+            return shell.refused(shell.device.mlag_fixed)
+        shell.interface.mlag = number
+        return shell.touched()
+
+    def take(shell: BlockShell, _: re.Match[str]) -> str:
+        if not shell.is_lag:
+            return shell.device.unknown
+        shell.interface.mlag = None
+        return shell.touched()
+
+    return {rf"{words} (\d{{1,5}})": give, f"no {words}": take}
 
 
 def describe(shell: BlockShell, match: re.Match[str]) -> str:

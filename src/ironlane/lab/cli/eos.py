@@ -32,6 +32,7 @@ class EosDevice(BlockDevice):
     platform = "arista-eos"
     shell = EosShell
     lag_prefix = "Port-Channel"
+    lag_max = 2000
 
     def __init__(self, hostname: str, ports: Sequence[str], on_running: OnRunning) -> None:
         super().__init__(hostname, ports, on_running)
@@ -59,6 +60,8 @@ class EosDevice(BlockDevice):
             lines.append(f"port-channel min-links {interface.min_links}")
         if interface.fallback:
             lines.append("port-channel lacp fallback static")
+        if interface.mlag is not None:
+            lines.append(f"mlag {interface.mlag}")
         return lines
 
 
@@ -190,6 +193,7 @@ EosShell.config_lines = blocks.compiled(
 EosShell.interface_lines = blocks.compiled(
     blocks.INTERFACE,
     blocks.SWITCHPORT,
+    blocks.mlag("mlag", 2000),
     {
         r"channel-group (\d+) mode (active|passive|on)": _join,
         "no channel-group": _part,

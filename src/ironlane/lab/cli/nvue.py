@@ -24,6 +24,7 @@ _SETTINGS = {
     rf"{_INTERFACE} bond mode": r"lacp|static",
     rf"{_INTERFACE} bond lacp-rate": r"fast|slow",
     rf"{_INTERFACE} bond lacp-bypass": r"on|off",
+    r"interface bond\d+ bond mlag id": r"\d{1,5}|auto",
 }
 _LISTS = {
     rf"{_INTERFACE} link state": r"up|down",
@@ -182,6 +183,9 @@ class NvueDevice(Device):
                 return f"interface {name}: VLAN {min(missing)} is not in bridge domain br_default"
             if "access" in domain and ("untagged" in domain or "vlan" in domain):
                 return f"interface {name}: access excludes untagged and vlan"
+        ids = [settings.get("bond", {}).get("mlag", {}).get("id") for settings in tree["interface"].values()]
+        if doubles := {number for number in ids if number not in (None, "auto") and ids.count(number) > 1}:
+            return f"mlag id {min(doubles)} is used by more than one bond"
         for member in owner:
             if "bridge" in tree["interface"].get(member, {}):
                 return f"interface {member}: a bond member cannot be in a bridge"
@@ -200,6 +204,8 @@ class NvueDevice(Device):
             bond = settings.get("bond", {})
             interface.group_mode = "active" if name.startswith("bond") and bond.get("mode", "lacp") == "lacp" else ""
             interface.fallback = bond.get("lacp-bypass") == "on"
+            mlag = bond.get("mlag", {}).get("id")
+            interface.mlag = mlag if isinstance(mlag, int) and mlag else None
         for name, settings in self.tree["interface"].items():
             for member in settings.get("bond", {}).get("member", {}):
                 config.interfaces[member].group = int(name.removeprefix("bond"))

@@ -26,6 +26,8 @@ class NxosDevice(BlockDevice):
     lag_max = 4096
     unknown = "                ^\n% Invalid command at '^' marker.\n"
     vlan_max = 3967
+    mlag_taken = "Operation failed: [vPC {number} is already used by {name}]"
+    mlag_fixed = "Operation failed: [the port-channel is in another vPC; remove it first]"
     indent = "  "
 
     def show_interface(self, interface: Interface) -> list[str]:
@@ -46,6 +48,8 @@ class NxosDevice(BlockDevice):
             lines.append(f"lacp min-links {interface.min_links}")
         if interface.fallback:
             lines.append("no lacp suspend-individual")
+        if interface.mlag is not None:
+            lines.append(f"vpc {interface.mlag}")
         return lines
 
 
@@ -159,6 +163,7 @@ NxosShell.config_lines = blocks.compiled(blocks.CONFIG, {r"vlan ([\d,-]+)": _def
 NxosShell.interface_lines = blocks.compiled(
     blocks.INTERFACE,
     {line: _own(handler) for line, handler in blocks.SWITCHPORT.items() if line != "switchport"},
+    blocks.mlag("vpc", 4096),
     {
         "switchport": _own(blocks.switched(True)),
         r"channel-group (\d+)( force)?(?: mode (active|passive|on))?": _join,

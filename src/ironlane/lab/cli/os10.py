@@ -26,6 +26,8 @@ class Os10Device(BlockDevice):
     lag_max = 128
     unknown = "% Error: Unrecognized command.\n"
     vlan_max = 4093
+    mlag_taken = "Error: VLT port-channel ID {number} is already assigned to {name}"
+    mlag_fixed = "Error: Port-channel is assigned to another VLT port-channel ID; remove it first"
     indent = " "
 
     def factory(self) -> Config:
@@ -51,6 +53,8 @@ class Os10Device(BlockDevice):
             lines.append(f"minimum-links {interface.min_links}")
         if interface.fallback:
             lines.append("lacp fallback enable")
+        if interface.mlag is not None:
+            lines.append(f"vlt-port-channel {interface.mlag}")
         return lines
 
     def show_vlans(self, config: Config) -> str:
@@ -209,6 +213,7 @@ Os10Shell.config_lines = blocks.compiled(
 )
 Os10Shell.interface_lines = blocks.compiled(
     blocks.INTERFACE,
+    blocks.mlag("vlt-port-channel", 1024),
     {
         r'description "([^"]+)"': blocks.describe,
         "no switchport": _own(blocks.switched(False)),

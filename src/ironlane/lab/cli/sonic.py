@@ -77,6 +77,8 @@ class SonicShell(Shell):
             ("portchannel", "member", "del"): self._part,
             ("portchannel", "add"): self._add_lag,
             ("portchannel", "del"): self._delete_lag,
+            ("mclag", "member", "add"): lambda rest: self._mclag(rest, True),
+            ("mclag", "member", "del"): lambda rest: self._mclag(rest, False),
         }
         for start, handler in handlers.items():
             if tuple(words[: len(start)]) == start:
@@ -182,11 +184,22 @@ class SonicShell(Shell):
         lag = self.device.running.interfaces.get(rest[0]) if len(rest) == 1 else None
         if lag is None or rest[0] in self.device.ports:
             return f"{' '.join(rest)} is not present."
+        if lag.mlag is not None:
+            return f"{rest[0]} is a member of an MCLAG domain, remove it from the domain first"
         if lag.allowed:
             return f"{rest[0]} has vlan configured, remove VLAN membership to proceed"
         if self.device.running.members(int(rest[0][len("PortChannel") :])):
             return f"Error: Portchannel {rest[0]} contains members. Remove members before deleting Portchannel!"
         del self.device.running.interfaces[rest[0]]
+        return None
+
+    def _mclag(self, rest: list[str], on: bool) -> str | None:
+        if len(rest) != 2 or rest[0] != str(self.device.mclag_domain):
+            return f"MCLAG Domain {' '.join(rest[:1])} not configured, configure mclag domain first"
+        lag = self.device.running.interfaces.get(rest[1])
+        if lag is None or _PORTCHANNEL.fullmatch(rest[1]) is None:
+            return f"{rest[1]} is invalid!, name should have prefix 'PortChannel' and suffix '<0-9999>'"
+        lag.mlag = int(rest[1].removeprefix("PortChannel")) if on else None
         return None
 
     def _lag_member(self, rest: list[str]) -> tuple[int, str, Interface] | str:
@@ -230,6 +243,8 @@ class SonicDevice(Device):
 
     platform = "sonic"
     shell = SonicShell
+    mclag_domain: int | None = 1
+    """The MCLAG domain that the operator has set up; None: none."""
 
     def factory(self) -> Config:
         return Config({name: _routed() for name in self.ports}, {})
@@ -254,7 +269,12 @@ class SonicDevice(Device):
             for vlan in sorted(interface.allowed):
                 mode = "untagged" if vlan == interface.access else "tagged"
                 vlan_members[f"Vlan{vlan}|{name}"] = {"tagging_mode": mode}
+        domain = self.mclag_domain
+        peers = {} if domain is None else {str(domain): {"source_ip": "192.0.2.1", "peer_ip": "192.0.2.2"}}
+        shared = [name for name, interface in interfaces.items() if interface.mlag is not None]
         return {
+            "MCLAG_DOMAIN": peers,
+            "MCLAG_INTERFACE": {f"{domain}|{name}": {"if_type": "PortChannel"} for name in shared},
             "DEVICE_METADATA": {"localhost": {"hostname": self.hostname, "hwsku": "Force10-S6000"}},
             "PORT": ports,
             "PORTCHANNEL": lags,

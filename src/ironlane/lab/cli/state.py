@@ -29,6 +29,8 @@ class Interface:
     rate: str = ""
     min_links: int = 1
     fallback: bool = False
+    mlag: int | None = None
+    """Of a LAG: the id by which the MLAG peer knows it."""
 
     def carried(self, defined: Iterable[int]) -> tuple[int | None, frozenset[int]]:
         """(VLAN of untagged frames, tagged VLANs). Only defined VLANs are forwarded."""
@@ -57,7 +59,11 @@ class Config:
 
 
 def forwarding(
-    config: Config, ports: Iterable[str], lag_name: Callable[[int], str], *, suspend_unequal: bool = False
+    config: Config,
+    ports: Iterable[str],
+    lag_name: Callable[[int], str],
+    *,
+    suspend_unequal: bool = False,
 ) -> Mapping[str, PortForwarding]:
     """How each port forwards. `suspend_unequal`: a member that carries something else than its LAG does not."""
     found = {}
@@ -68,7 +74,8 @@ def forwarding(
             continue
         lag = config.interfaces[lag_name(port.group)]
         lacp = (port.group_mode or lag.group_mode) == "active"
-        membership = LagMembership(port.group, lacp, lacp and (lag.fallback or port.fallback), lag.min_links)
+        fallback = lacp and (lag.fallback or port.fallback)
+        membership = LagMembership(port.group, lacp, fallback, lag.min_links, lag.mlag, alone=lag.mlag is None)
         up = port.up and lag.up and not (suspend_unequal and not port.same_vlans(lag))
         found[name] = PortForwarding(up, *lag.carried(config.vlans), membership)
     return found

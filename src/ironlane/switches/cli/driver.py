@@ -27,10 +27,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ironlane.model.errors import Invalid, Permanent, Temporary
-from ironlane.model.fabric import LagMode, PortConfig
+from ironlane.model.fabric import LagMode, Mlag, PortConfig
 from ironlane.model.plan import Plan
 from ironlane.switches import ssh
 from ironlane.switches.base import Access, Capabilities
@@ -59,6 +60,7 @@ def capabilities(platform: Platform, *, confirmed: bool = False) -> Capabilities
         static_lag=platform.lag.static,
         min_links=frozenset(LagMode(mode) for mode in platform.lag.min_links),
         fallback=platform.lag.fallback,
+        mlag=Mlag.NONE if platform.lag.mlag is None else Mlag.ID,
         lag_numbers=range(platform.lag.numbers[0], platform.lag.numbers[1] + 1),
     )
 
@@ -89,10 +91,18 @@ class CliDriver:
         self._session: CliSession | None = None
         self._known: write.Known | None = None
         """What the last look told; None when the switch has to be looked at first."""
+        self._ours: frozenset[str] | None = None
+        """The ports that were asked for last: those that are managed here."""
+        self._foreign: frozenset[int] = frozenset()
 
     async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
         """See `SwitchDriver.observe`. As many commands as the platform has questions, whatever the number of ports."""
+        self._ours = frozenset(ports)
         return (await self._read(await self._connected(), ports)).ports
+
+    def foreign_lags(self) -> Collection[int]:
+        """See `switches.base.Considerate`."""
+        return self._foreign
 
     def render(self, plan: Plan) -> tuple[str, ...]:
         """See `SwitchDriver.render`.
@@ -112,7 +122,7 @@ class CliDriver:
             return
         session = await self._connected()
         if self._known is None:
-            await self._read(session, [change.port for change in plan.changes])
+            await self._look_again(session, plan)
         known, self._known = self._known or write.Known(), None
         body = write.lines(plan, known, self._platform, define_vlans=self._define_vlans)
         form = self._platform.transaction
@@ -165,7 +175,14 @@ class CliDriver:
     async def _read(self, session: CliSession, ports: Collection[str]) -> read.Observation:
         answers = [await session.show(question.command) for question in self._platform.read]
         seen = read.observation(answers, ports, self._platform)
-        self._known = seen.known
+        self._known, self._foreign = seen.known, seen.foreign
+        return seen
+
+    async def _look_again(self, session: CliSession, plan: Plan) -> read.Observation:
+        """At the ports that are managed here; where nobody has said which those are, no port counts as a stranger."""
+        seen = await self._read(session, {change.port for change in plan.changes} | (self._ours or frozenset()))
+        if self._ours is None:
+            self._known = replace(seen.known, foreign={})
         return seen
 
     async def _connected(self) -> CliSession:

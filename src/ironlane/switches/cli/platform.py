@@ -41,6 +41,9 @@ VALUES = {
     "fast": "LACPDUs every second",
     "min_links": "how many links that LAG needs, if more than one",
     "fallback": "a member forwards while the partner sends no LACPDUs",
+    "mlag": "the id by which both switches of an MLAG pair know that LAG",
+    "old_mlag": "the id that it had before, if it has another or none now",
+    "mlag_domain": "the MLAG domain that the switch says it is in",
     "joined": "the port was not in that LAG before",
     "new_settings": "the LAG is new, or its settings change",
     "old_lag": "number of the LAG that the port leaves",
@@ -54,7 +57,7 @@ VALUES = {
 """What templates may name, in `{braces}` and after `if`, `unless` and `each`."""
 
 FACTS = frozenset(
-    "enabled description mode access native allowed lag lag_mode rate min_links fallback".split()  # noqa: SIM905
+    "enabled description mode access native allowed lag lag_mode rate min_links fallback mlag".split()  # noqa: SIM905
 )
 """What rules of `read` may tell about an interface."""
 
@@ -124,6 +127,8 @@ class Question(_Form):
     facts: tuple[Rule, ...] = ()
     vlans: tuple[re.Pattern[str], ...] = ()
     """Statements that define VLANs: group `ids`, and perhaps `vlan_name`."""
+    mlag_domain: re.Pattern[str] | None = None
+    """The statement that tells the switch's MLAG domain: group `id`."""
 
     @functools.cached_property
     def rules(self) -> tuple[Rule, ...]:
@@ -151,9 +156,22 @@ class LagForm(_Form):
     """A LAG has to be made anew to change its settings."""
     equal_members: bool = False
     """A member that would carry other VLANs than its LAG is suspended."""
+    mlag: tuple[int, int] | None = None
+    """MLAG ids; null: a LAG cannot go on at an MLAG peer, or not so that Ironlane could set it up."""
+    mlag_is_number: bool = False
+    """The id is the LAG's number. The fact `mlag` may then be anything, and tells that there is one."""
+    mlag_fixed: bool = False
+    """A LAG has to be made anew to get an MLAG id or to lose it, and while it has one, to change its mode."""
+    mlag_domain: bool = False
+    """It takes a domain (`Question.mlag_domain`), which the operator has set up."""
 
     def interface(self, number: int) -> str:
         return self.name.replace("{number}", str(number))
+
+    def number(self, interface: str) -> int | None:
+        """The LAG of which that is the name; None: of none."""
+        match = re.fullmatch(re.escape(self.name).replace(r"\{number\}", r"(\d{1,5})"), interface)
+        return int(match[1]) if match else None
 
 
 class Enable(_Form):

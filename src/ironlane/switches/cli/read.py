@@ -23,10 +23,14 @@ _INTEGERS = ("lag", "min_links")
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """`ports`: what the wanted ports carry. `known`: what `write` needs to know besides."""
+    """`ports`: what the wanted ports carry. `known`: what `write` needs to know besides.
+
+    `foreign`: LAG ids, MLAG ids among them, that are in use for anything but LAGs of wanted ports.
+    """
 
     ports: dict[str, PortConfig]
     known: Known
+    foreign: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -46,8 +50,11 @@ def observation(answers: Sequence[str], wanted: Collection[str], platform: Platf
     """
     interfaces: dict[str, _Interface] = {}
     vlan_names: dict[str, str] = {}
+    domain = None
     for question, answer in zip(platform.read, answers, strict=True):
         for statement in statements(question, answer):
+            if question.mlag_domain is not None and (match := question.mlag_domain.fullmatch(statement)):
+                domain = match["id"]
             _take_vlans(statement, question, vlan_names)
             _take_facts(statement, question, interfaces)
     reader = _Reader(platform, interfaces, vlan_names)
@@ -58,7 +65,16 @@ def observation(answers: Sequence[str], wanted: Collection[str], platform: Platf
         if platform.ports.fullmatch(name) is not None
     }
     defined = {vlan for ids in vlan_names.values() for vlan in parse_vlans(ids, {})}
-    return Observation(ports, Known(members, frozenset(defined), ports))
+    foreign = {name: number for name, number in members.items() if name not in wanted}
+    lags = {number for name in interfaces if (number := platform.lag.number(name)) is not None}
+    mlags = {number: mlag for number in lags if (mlag := reader.mlag(number)) is not None}
+    ours = {number for name, number in members.items() if name in wanted} - set(foreign.values())
+    others = (lags | set(members.values())) - ours
+    return Observation(
+        ports,
+        Known(members, frozenset(defined), ports, foreign, mlags, domain),
+        frozenset(others | {mlag for number, mlag in mlags.items() if number in others}),
+    )
 
 
 def statements(question: Question, answer: str) -> Iterator[str]:
@@ -191,6 +207,14 @@ class _Reader:
             description = f"{description} [not understood: {reason}]".strip()
         return replace(config, enabled=enabled, description=description)
 
+    def mlag(self, number: int) -> int | None:
+        """The MLAG id of a LAG."""
+        interface = self._interfaces.get(self._platform.lag.interface(number))
+        said = None if interface is None else interface.facts.get("mlag")
+        if said is None:
+            return None
+        return number if self._platform.lag.mlag_is_number else int(said)
+
     def _fact(self, key: str, *interfaces: _Interface) -> Any:
         for interface in interfaces:
             if key in interface.facts:
@@ -233,7 +257,7 @@ class _Reader:
         links = int(self._fact("min_links", port, lag_interface) or 1)
         unknown = "" if mode in list(LagMode) else f"LAG mode {mode}"
         if mode == LagMode.STATIC:
-            return Lag(number, LagMode.STATIC, min_links=max(1, links)), unknown
+            return Lag(number, LagMode.STATIC, min_links=max(1, links), mlag=self.mlag(number)), unknown
         rate = str(self._fact("rate", port, lag_interface))
         unknown = unknown or ("" if rate in list(LacpRate) else f"LACP rate {rate}")
         return Lag(
@@ -241,6 +265,7 @@ class _Reader:
             rate=LacpRate.FAST if rate == LacpRate.FAST else LacpRate.SLOW,
             min_links=max(1, links),
             fallback=bool(self._fact("fallback", port, lag_interface)),
+            mlag=self.mlag(number),
         ), unknown
 
 

@@ -30,6 +30,11 @@ class Known:
     ports: Mapping[str, PortConfig] = field(default_factory=dict)
     """What ports carry. It goes before what a plan says that they carried: the plan may have been carried out already,
     or in part."""
+    foreign: Mapping[str, int] = field(default_factory=dict)
+    """Ports that are not ours → the LAG that they are in."""
+    mlags: Mapping[int, int] = field(default_factory=dict)
+    """LAG number → MLAG id, for all LAGs of the switch that have one."""
+    mlag_domain: str | None = None
 
     def after(self, plan: Plan) -> Known:
         """The same once the plan is carried out."""
@@ -39,7 +44,14 @@ class Known:
             if change.after.lag is not None:
                 members[change.port] = change.after.lag.number
         ports = {**self.ports, **{change.port: change.after for change in plan.changes}}
-        return Known(members, frozenset(self.vlans) | frozenset(_wanted(plan)), ports)
+        gone = set((self.members or {}).values()) - set(members.values())
+        mlags = {number: mlag for number, mlag in self.mlags.items() if number not in gone}
+        for number, config in _lags(plan):
+            mlags.pop(number, None)
+            if config.lag is not None and config.lag.mlag is not None:
+                mlags[number] = config.lag.mlag
+        defined = frozenset(self.vlans) | frozenset(_wanted(plan))
+        return replace(self, members=members, vlans=defined, ports=ports, mlags=mlags)
 
     def corrected(self, plan: Plan) -> Plan:
         """The plan with what ports really carry before it."""
@@ -58,6 +70,7 @@ def lines(plan: Plan, known: Known, platform: Platform, *, define_vlans: bool = 
         if problem:
             raise Permanent(f"switch port {change.port}: {problem}")
     write, lags = platform.write, _lags(plan)
+    _leave_others_alone(lags, known, known.after(plan), platform)
     leaving = [change for change in plan.changes if _leaves(change, known, platform)]
     after = known.after(plan)
     sent: list[str] = []
@@ -70,13 +83,15 @@ def lines(plan: Plan, known: Known, platform: Platform, *, define_vlans: bool = 
     removed = _removed(plan, known, after, platform)
     for number in removed:
         carried = _lag_before(number, plan) or _NOTHING
-        sent += expand(write.remove, _values(platform.lag.interface(number), _NOTHING, carried, platform, old=number))
+        values = _values(platform.lag.interface(number), _NOTHING, carried, platform, old=number)
+        sent += expand(write.remove, {**values, "mlag_domain": known.mlag_domain})
     for number, config in lags:
         was = None if number in removed else _lag_before(number, plan)
         if was is None and number in (known.members or {}).values() and number not in removed:
             was = config  # it has members that stay as they are
         values = _values(platform.lag.interface(number), config, was or _NOTHING, platform)
-        sent += expand(write.lag, {**values, "new_settings": was is None or was.lag != config.lag})
+        values |= {"new_settings": was is None or was.lag != config.lag, "mlag_domain": known.mlag_domain}
+        sent += expand(write.lag, values)
     for single in (True, False):
         for change in plan.changes:
             if single is (change.after.lag is None):
@@ -134,7 +149,7 @@ def _values(
     """What templates may name; see `platform.VALUES`."""
     lists = vlan_lists(config.vlans, platform.vlan_list)
     gone = sorted(before.vlans - config.vlans)
-    lag = config.lag
+    lag, was = config.lag, before.lag
     return {
         "name": name,
         "description": config.description,
@@ -159,6 +174,8 @@ def _values(
         "fast": lag is not None and lag.rate is LacpRate.FAST,
         "min_links": lag.min_links if lag is not None and lag.min_links > 1 else None,
         "fallback": lag is not None and lag.fallback,
+        "mlag": lag and lag.mlag,
+        "old_mlag": was.mlag if was is not None and was.mlag != (lag and lag.mlag) else None,
         "old_lag": old,
         "old_lag_name": old and platform.lag.interface(old),
     }
@@ -177,9 +194,33 @@ def _leaves(change: Change, known: Known, platform: Platform) -> bool:
         return False
     if before is None or after is None or before.number != was:
         return True
-    return (before.number, before.mode) != (after.number, after.mode) or (
-        platform.lag.settings_fixed and before != after
-    )
+    return (before.number, before.mode) != (after.number, after.mode) or _made_anew(before, after, platform)
+
+
+def _made_anew(before: Lag, after: Lag, platform: Platform) -> bool:
+    """A LAG of this number cannot be changed so, but has to go first."""
+    form = platform.lag
+    chassis = before.mlag != after.mlag or (after.mlag is not None and before.mode is not after.mode)
+    return (form.settings_fixed and before != after) or (form.mlag_fixed and chassis)
+
+
+def _leave_others_alone(lags: Sequence[tuple[int, PortConfig]], known: Known, after: Known, platform: Platform) -> None:
+    """A LAG with members that are not ours is not ours (invariant I6), and neither is the MLAG id of another LAG."""
+    for number, config in lags:
+        name = platform.lag.interface(number)
+        if strangers := sorted(port for port, lag in known.foreign.items() if lag == number):
+            raise Permanent(
+                f"{name} is not touched: it has members that Ironlane does not manage ({', '.join(strangers[:5])});"
+                " free the number, or bind the port anew to get another"
+            )
+        if config.lag is None or config.lag.mlag is None:
+            continue
+        if platform.lag.mlag_domain and known.mlag_domain is None:
+            raise Permanent(f"{name} cannot go on at the MLAG peer: no MLAG domain is set up on the switch")
+        mlag = config.lag.mlag
+        taken = next((other for other, its in after.mlags.items() if its == mlag and other != number), None)
+        if taken is not None:
+            raise Permanent(f"{name} cannot have MLAG id {mlag}: {platform.lag.interface(taken)} has it")
 
 
 def _removed(plan: Plan, known: Known, after: Known, platform: Platform) -> list[int]:
@@ -187,9 +228,9 @@ def _removed(plan: Plan, known: Known, after: Known, platform: Platform) -> list
     left = {was for change in plan.changes if (was := _was(change, known)) is not None}
     empty = left - set((after.members or {}).values())
     anew = set()
-    for number, config in _lags(plan) if platform.lag.settings_fixed else ():
-        before = _lag_before(number, plan)
-        if before is not None and before.lag != config.lag:
+    for number, config in _lags(plan):
+        before, lag = _lag_before(number, plan), config.lag
+        if before is not None and before.lag is not None and lag is not None and _made_anew(before.lag, lag, platform):
             anew.add(number)
     return sorted(empty | anew)
 
@@ -249,8 +290,21 @@ def _lag_problem(lag: Lag, platform: Platform) -> str:
             return f"{platform.title} has no static LAGs"
         if lag.rate is not LacpRate.SLOW or lag.fallback:
             return f"static LAG {lag.number} has LACP settings (rate or fallback), which the switch cannot keep"
+    if lag.mlag is not None and (problem := _mlag_problem(lag.number, lag.mlag, platform)):
+        return problem
     if lag.min_links > 1 and lag.mode.value not in form.min_links:
         return f"{platform.title} has no min-links for {lag.mode.value} LAGs"
     if (lag.fallback and not form.fallback) or (lag.rate is LacpRate.FAST and not form.rate):
         return f"{platform.title} cannot set LAG {lag.number}'s LACP rate or fallback"
+    return ""
+
+
+def _mlag_problem(number: int, mlag: int, platform: Platform) -> str:
+    form = platform.lag
+    if form.mlag is None:
+        return f"{platform.title} has no MLAG that Ironlane could set up for LAG {number}"
+    if not form.mlag[0] <= mlag <= form.mlag[1]:
+        return f"MLAG id {mlag}: {platform.title} takes {form.mlag[0]} to {form.mlag[1]}"
+    if form.mlag_is_number and mlag != number:
+        return f"MLAG id {mlag}: on {platform.title} it is the LAG's number, {number}"
     return ""
