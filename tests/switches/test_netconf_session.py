@@ -11,10 +11,12 @@ import asyncssh
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml import etree
 
 from ironlane.lab.netconf import NetconfServer
 from ironlane.model.errors import Invalid, Permanent, Temporary
-from ironlane.model.fabric import SwitchId
+from ironlane.model.fabric import PortConfig, SwitchId, Vlan
+from ironlane.model.plan import Change, Plan
 from ironlane.switches.base import Access
 from ironlane.switches.netconf import (
     BASE,
@@ -25,8 +27,12 @@ from ironlane.switches.netconf import (
     parse_reply,
     parse_xml,
 )
+from ironlane.switches.openconfig import write
+from ironlane.switches.openconfig.names import NetconfDialect
+from ironlane.switches.openconfig.write import operation
 
 PASSWORD = "s3cret"
+PUT_ON = Change("Ethernet1", PortConfig(enabled=False), PortConfig(untagged=Vlan(104)))
 KEY = asyncssh.generate_private_key("ssh-ed25519")
 OTHER_KEY = asyncssh.generate_private_key("ssh-ed25519")
 
@@ -185,3 +191,24 @@ async def test_unknown_operations_are_permanent(server: NetconfServer) -> None:
         await session.rpc("<reboot/>")
     assert session.is_open
     await session.close()
+
+
+async def test_an_answer_that_is_the_same_is_told_by_its_digest(server: NetconfServer) -> None:
+    question = operation("get-config", "source", "running")
+    session = await NetconfSession.open(access(server, host_key=server.host_key))
+    first, reply = await session.rpc_unless_same(question, b"")
+    assert reply is not None
+    assert await session.rpc_unless_same(question, first) == (first, None)
+    for body in (write.edit_config(Plan(SwitchId("leaf-1"), (PUT_ON,)), {}, NetconfDialect()), operation("commit")):
+        await session.rpc(body)
+    second, reply = await session.rpc_unless_same(question, first)
+    assert second != first
+    assert reply is not None
+    assert b">104<" in etree.tostring(reply)
+    await session.close()
+    again = await NetconfSession.open(access(server, host_key=server.host_key))
+    assert await again.rpc_unless_same(question, second) == (second, None), "also in another session"
+    server.faults.refuse.add("get-config")
+    with pytest.raises(Permanent, match="get-config"):
+        await again.rpc_unless_same(question, second)
+    await again.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ def serve(log_level: str, **overrides: Any) -> None:
     a few. After a crash, just start it again: everything goes on from the rows.
     """
     configure(log_level)
+    _allow_files()
     import uvloop
     from pydantic import ValidationError
 
@@ -59,6 +61,12 @@ def serve(log_level: str, **overrides: Any) -> None:
             runner.run(run())
     except IronlaneError as error:
         raise click.ClickException(error.message) from error
+
+
+def _allow_files() -> None:
+    """Every switch that is spoken to is an open file, and the usual 1024 are few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _told(error: Any) -> str:

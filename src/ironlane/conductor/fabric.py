@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,11 +18,11 @@ import structlog
 
 from ironlane.conductor.foresight import aim, foresee, told
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
-from ironlane.model.fabric import PortConfig, SwitchId
+from ironlane.model.fabric import AttachmentState, LagSupport, PortConfig, SwitchId
 from ironlane.model.lldp import Neighbour
 from ironlane.model.plan import Plan, diff, drift
-from ironlane.store import previews, reconcile, withholding
-from ironlane.store.database import Store
+from ironlane.store import auditing, previews, reconcile, withholding
+from ironlane.store.database import Store, Tx
 from ironlane.store.leases import Lease
 from ironlane.store.reconcile import Outcome, SwitchView
 from ironlane.switches.base import Access, Considerate, NeighbourAware, Saving, SwitchDriver
@@ -59,6 +59,10 @@ class _Session:
     observed_at: datetime | None = None
     missing: frozenset[str] = frozenset()
     """Ports that it was asked for and does not have."""
+    neighbours: Mapping[str, Sequence[Neighbour]] | None = None
+    settled: int | None = None
+    """The generation since which rows and switch agree in everything, so that a look that shows `observed` once more,
+    the same neighbours, and no other LAGs in use, has nothing to tell; None: the long way has to be gone."""
 
 
 class FabricLoop:
@@ -82,13 +86,20 @@ class FabricLoop:
     async def converge(self, ident: str) -> timedelta | None:
         """Bring one switch to what it should be, once. Returns when to look again."""
         switch, lease = SwitchId(ident), self._lease()
-        seen = await self._store.write(lambda tx: reconcile.view(tx, switch, lease, self._settings.lease_ttl))
-        if seen is None:
+        since = self._sessions[switch].settled if switch in self._sessions else None
+        seen = await self._store.write(partial(self._view, switch=switch, lease=lease, since=since))
+        if isinstance(seen, auditing.Rest):
+            looked_again = await self._audit(switch, lease, seen)
+            if looked_again is not None:
+                return looked_again
+            seen = await self._store.write(partial(self._view, switch=switch, lease=lease))
+        if not isinstance(seen, SwitchView):
             await self._forget(switch)
             return None
         outcome, later = Outcome(), self._later(seen)
         try:
             session = await self._session(seen)
+            session.settled = None
             seen = _as_told(seen, session.driver)
             await self._look(seen, session, outcome)
             await self._foresee(seen, session, outcome)
@@ -116,7 +127,35 @@ class FabricLoop:
             if outcome.plan_id is not None:
                 await self._store.write(partial(reconcile.doubt, switch=switch))
             raise
+        if _agrees(reached, session, outcome):
+            session.settled = reached.generation
         return max(due_at - now, timedelta(0))
+
+    def _view(
+        self, tx: Tx, *, switch: SwitchId, lease: Lease, since: int | None = None
+    ) -> auditing.Rest | SwitchView | None:
+        rest = None if since is None else auditing.at_rest(tx, switch, lease, since)
+        return rest or reconcile.view(tx, switch, lease, self._settings.lease_ttl)
+
+    async def _audit(self, switch: SwitchId, lease: Lease, rest: auditing.Rest) -> timedelta | None:
+        """Look at a switch of which nothing is asked. None when it does not show what it showed last, or is not at rest
+        any more: then it has to be looked at the long way."""
+        session = self._sessions[switch]
+        before, lags, names = session.observed, _lags(session), frozenset(session.observed)
+        session.observed_at = session.settled = None
+        try:
+            session.observed = await session.driver.observe(names)
+            heard = await _neighbours(switch, session.driver, names)
+        except IronlaneError:
+            return None  # the long way tells
+        if (session.observed, _lags(session), heard) != (before, lags, session.neighbours):
+            return None
+        now = self._store.now()
+        next_at = now + self._settings.audit * _jitter(switch)
+        if not await self._store.write(lambda tx: auditing.seen(tx, switch, lease, rest, next_at)):
+            return None
+        session.observed_at, session.settled = now, rest.generation
+        return next_at - now
 
     async def _look(self, seen: SwitchView, session: _Session, outcome: Outcome) -> None:
         """What the switch carries: as it was read back by this very session not long ago, or as read now."""
@@ -129,7 +168,7 @@ class FabricLoop:
         outcome.observed = await self._read(seen, session, outcome)
         outcome.missing = session.missing
         outcome.looked = True
-        outcome.neighbours = await _neighbours(seen, session.driver)
+        outcome.neighbours = session.neighbours = await _neighbours(seen.id, session.driver, seen.ports.names)
         outcome.drifted = drift(seen.verified, outcome.observed)
         for port, config in outcome.drifted.items():
             log.warning(
@@ -182,8 +221,7 @@ class FabricLoop:
     async def _read(self, seen: SwitchView, session: _Session, outcome: Outcome) -> Mapping[str, PortConfig]:
         session.observed_at = None
         session.observed = await session.driver.observe(seen.ports.names)
-        foreign = session.driver.foreign_lags() if isinstance(session.driver, Considerate) else ()
-        outcome.lags = session.driver.capabilities.lag_support(foreign)
+        outcome.lags = _lags(session)
         session.observed_at = self._store.now()
         session.missing = seen.ports.names - session.observed.keys()
         return session.observed
@@ -256,18 +294,35 @@ class FabricLoop:
         await asyncio.gather(*(self._forget(switch) for switch in list(self._sessions)))
 
 
+def _lags(session: _Session) -> LagSupport:
+    """What the switch can do for LAGs, as it was last read."""
+    foreign = session.driver.foreign_lags() if isinstance(session.driver, Considerate) else ()
+    return session.driver.capabilities.lag_support(foreign)
+
+
+def _agrees(seen: SwitchView, session: _Session, outcome: Outcome) -> bool:
+    """Whether nothing is left to do or to tell after a round that was recorded."""
+    if outcome.missing or outcome.tolerated or any(a.state is not AttachmentState.WANTED for a in seen.attachments):
+        return False
+    return outcome.observed is session.observed and all(
+        session.observed.get(port) == config for port, config in outcome.desired.items()
+    )
+
+
 def _as_told(seen: SwitchView, driver: SwitchDriver) -> SwitchView:
     return replace(seen, attachments=told(seen.attachments, driver))
 
 
-async def _neighbours(seen: SwitchView, driver: SwitchDriver) -> Mapping[str, Sequence[Neighbour]] | None:
+async def _neighbours(
+    switch: SwitchId, driver: SwitchDriver, names: Collection[str]
+) -> Mapping[str, Sequence[Neighbour]] | None:
     """Whom the switch hears on our ports; None: it does not tell. Nothing that the switch carries depends on it."""
     if not isinstance(driver, NeighbourAware):
         return None
     try:
-        return await driver.neighbours(seen.ports.names)
+        return await driver.neighbours(names)
     except IronlaneError as error:
-        log.info("switch tells no neighbours", switch=seen.id, error=error.message)
+        log.info("switch tells no neighbours", switch=switch, error=error.message)
         return None
 
 

@@ -219,6 +219,15 @@ def make_audit_due(tx: Tx, switch: str) -> SwitchRecord:
     return make_due(tx, switch)
 
 
+def make_all_audit_due(tx: Tx) -> list[str]:
+    """`make_audit_due` of every switch; returns their names."""
+    tx.execute(sa.update(switches).values(audit_due=True, due_at=tx.now))
+    names = list(tx.execute(sa.select(switches.c.id).order_by(switches.c.id)).scalars())
+    for name in names:
+        tx.hint("switch", name)
+    return names
+
+
 def _record(row: sa.Row[Any]) -> SwitchRecord:
     return SwitchRecord(**{f.name: getattr(row, f.name) for f in fields(SwitchRecord)})
 

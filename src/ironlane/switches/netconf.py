@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -259,14 +261,48 @@ class NetconfSession:
             Temporary: the session is lost, or there is no answer within the timeout.
             Permanent: the answer is longer than `max_message`.
         """
+        message_id, message = await self._exchange(body)
+        return parse_reply(self._reply(message_id, message))
+
+    async def rpc_unless_same(self, body: str, known: bytes) -> tuple[bytes, etree._Element | None]:
+        """As `rpc`, for an answer that is long and seldom new: returns its digest, and the <rpc-reply> unless that is
+        the `known` digest. Parsing a switch's configuration costs much more than comparing it.
+
+        Raises:
+            Temporary, Permanent: see `rpc`.
+        """
+        message_id, message = await self._exchange(body)
+        # All but the message-id, which has to be the one that was asked with.
+        before, own, after = message.partition(b'message-id="%b"' % message_id.encode())
+        digest = hashlib.blake2b(before + b"\0" + after, digest_size=16).digest() if own else b""
+        if own and digest == known:
+            return digest, None
+        reply = parse_reply(self._reply(message_id, message))
+        if reply.errors:
+            raise self.refusal(reply.errors)
+        return digest, reply.element
+
+    async def _exchange(self, body: str) -> tuple[str, bytes]:
+        """Send one operation; returns its message-id and what came back."""
         message_id = str(next(self._message_ids))
         envelope = f'<rpc xmlns="{BASE}" message-id="{message_id}">\n{body}\n</rpc>'
-        try:
+        with self._ending_at_failure():
             async with asyncio.timeout(self._timeout):
                 self._stdin.write(self._framing.encode(envelope.encode()))
-                root = parse_xml(await self._read_message())
+                return message_id, await self._read_message()
+
+    def _reply(self, message_id: str, message: bytes) -> etree._Element:
+        """What came back, as the <rpc-reply> to that message."""
+        with self._ending_at_failure():
+            root = parse_xml(message)
             if root.tag != f"{{{BASE}}}rpc-reply" or root.get("message-id") != message_id:
                 raise ValueError(f"expected the reply to message {message_id}, got {root.tag} of another")
+        return root
+
+    @contextlib.contextmanager
+    def _ending_at_failure(self) -> Iterator[None]:
+        try:
+            yield
         except BaseException as error:
             self.abort()
             if isinstance(error, TimeoutError):
@@ -276,7 +312,6 @@ class NetconfSession:
             if isinstance(error, asyncssh.Error | OSError | EOFError | ValueError):
                 raise Temporary(f"{self._who}: NETCONF session lost: {error}") from error
             raise
-        return parse_reply(root)
 
     async def rpc(self, body: str) -> etree._Element:
         """Send one operation and return its <rpc-reply>; see `call`.

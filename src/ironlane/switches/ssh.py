@@ -13,6 +13,8 @@ Options of `Access.options`:
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +66,6 @@ def _arguments(access: Access) -> dict[str, Any]:
         "config": None,  # nothing of the operator's ~/.ssh/config
         "agent_path": None,
         "client_keys": None,
-        "keepalive_interval": 30,
         **_ALGORITHMS,
     }
     if options.get("private_key"):
@@ -92,7 +93,7 @@ async def connect(access: Access, default_port: int) -> asyncssh.SSHClientConnec
     """
     who = f"switch {access.switch}"
     try:
-        return await asyncssh.connect(access.address, access.port or default_port, **_arguments(access))
+        connection = await asyncssh.connect(access.address, access.port or default_port, **_arguments(access))
     except asyncssh.HostKeyNotVerifiable as error:
         raise Permanent(
             f"{who}: its SSH host key is not the one we know ({error.reason}); compare it at the console, then set"
@@ -108,3 +109,20 @@ async def connect(access: Access, default_port: int) -> asyncssh.SSHClientConnec
         raise Permanent(f"{who}: private key cannot be used: {error}") from error
     except (asyncssh.Error, OSError) as error:
         raise Temporary(f"{who}: no SSH connection to {access.address}: {error}") from error
+    with contextlib.suppress(OSError):  # it is gone already, and the next question will tell
+        _keep_alive(connection.get_extra_info("socket"))
+    return connection
+
+
+def _keep_alive(connection: socket.socket | None) -> None:
+    """Have the kernel notice a peer that is gone, and keep firewalls' memory of the connection fresh.
+
+    Asking through SSH would cost thousands of idle sessions more than all that they are there for; a peer that is
+    there and does not answer is noticed by the next question's time limit anyway.
+    """
+    if connection is None:
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, option):  # not all systems have all of them
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -60,11 +60,7 @@ def router(store: Store, patience: float = PATIENCE) -> APIRouter:
     @routes.post("/audit", status_code=202)
     async def audit() -> dict[str, Any]:
         """Have all switches read now, to find what somebody else changed."""
-
-        def due(tx: Tx) -> list[str]:
-            return [switches.make_audit_due(tx, record.id).id for record in switches.all_(tx)]
-
-        return {"switches": await store.write(due)}
+        return {"switches": await store.write(switches.make_all_audit_due)}
 
     return routes
 

@@ -26,9 +26,10 @@ Options of `Access.options`, besides those of `ironlane.switches.ssh`:
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ironlane.model.errors import Invalid, Permanent, Temporary
 from ironlane.model.fabric import LagMode, Mlag, PortConfig
@@ -65,6 +66,14 @@ def capabilities(platform: Platform, *, confirmed: bool = False) -> Capabilities
     )
 
 
+class _Answer(NamedTuple):
+    """The last answers to what the switch carries, by their digest, and what they mean for the ports asked for."""
+
+    digest: bytes
+    wanted: frozenset[str]
+    meaning: read.Observation
+
+
 class CliDriver:
     """`ironlane.switches.base.SwitchDriver` for command lines.
 
@@ -94,6 +103,7 @@ class CliDriver:
         self._ours: frozenset[str] | None = None
         """The ports that were asked for last: those that are managed here."""
         self._foreign: frozenset[int] = frozenset()
+        self._last: _Answer | None = None
 
     async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
         """See `SwitchDriver.observe`. As many commands as the platform has questions, whatever the number of ports."""
@@ -173,10 +183,14 @@ class CliDriver:
         return (*commit, *(form.save if self._save else ()))
 
     async def _read(self, session: CliSession, ports: Collection[str]) -> read.Observation:
+        """What the switch shows. Answers that are the last ones once more mean the same, and are not read again."""
         answers = [await session.show(question.command) for question in self._platform.read]
-        seen = read.observation(answers, ports, self._platform)
-        self._known, self._foreign = seen.known, seen.foreign
-        return seen
+        digest = hashlib.blake2b("\0".join(answers).encode(errors="surrogatepass"), digest_size=16).digest()
+        last, wanted = self._last, frozenset(ports)
+        if last is None or (last.digest, last.wanted) != (digest, wanted):
+            last = self._last = _Answer(digest, wanted, read.observation(answers, ports, self._platform))
+        self._known, self._foreign = last.meaning.known, last.meaning.foreign
+        return last.meaning
 
     async def _look_again(self, session: CliSession, plan: Plan) -> read.Observation:
         """At the ports that are managed here; where nobody has said which those are, no port counts as a stranger."""

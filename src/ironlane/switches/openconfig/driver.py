@@ -17,7 +17,11 @@ Options of `Access.options`: the fields of `names.NetconfDialect`, and those of 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from lxml import etree
 
 from ironlane.model.errors import Permanent, Temporary
 from ironlane.model.fabric import PortConfig
@@ -31,6 +35,8 @@ from ironlane.switches.openconfig.edit import members_after
 from ironlane.switches.openconfig.meaning import Observation
 from ironlane.switches.openconfig.names import NetconfDialect
 
+T = TypeVar("T")
+
 _LOCK = write.operation("lock", "target", "candidate")
 _UNLOCK = write.operation("unlock", "target", "candidate")
 _LOCK_RUNNING = write.operation("lock", "target", "running")
@@ -40,6 +46,15 @@ _VALIDATE = write.operation("validate", "source", "candidate")
 _COMMIT = write.operation("commit")
 _OBSERVE = write.get_config()
 _NEIGHBOURS = write.get_neighbours()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer(Generic[T]):
+    """An answer of the switch by its digest, and what it means for the ports asked for."""
+
+    digest: bytes
+    wanted: frozenset[str]
+    meaning: T
 
 
 class OpenConfigDriver:
@@ -58,6 +73,8 @@ class OpenConfigDriver:
         self._session: NetconfSession | None = None
         self._members: Mapping[str, str] | None = None
         """Port → aggregate interface as last known, of all ports; None when it has to be read first."""
+        self._shown = _Answer(b"", frozenset(), Observation({}, {}))
+        self._heard: _Answer[Mapping[str, Sequence[Neighbour]]] = _Answer(b"", frozenset(), {})
 
     async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
         """See `SwitchDriver.observe`. One exchange, whatever the number of ports."""
@@ -66,7 +83,8 @@ class OpenConfigDriver:
     async def neighbours(self, ports: Collection[str]) -> Mapping[str, Sequence[Neighbour]]:
         """See `switches.base.NeighbourAware`."""
         session = await self._connected()
-        return read.neighbours(await session.rpc(_NEIGHBOURS), ports)
+        self._heard = await self._ask(session, _NEIGHBOURS, ports, self._heard, read.neighbours)
+        return self._heard.meaning
 
     def render(self, plan: Plan) -> tuple[str, ...]:
         """See `SwitchDriver.render`.
@@ -120,9 +138,25 @@ class OpenConfigDriver:
             await session.close()
 
     async def _read(self, session: NetconfSession, ports: Collection[str]) -> Observation:
-        seen = read.observation(await session.rpc(_OBSERVE), ports, self._dialect)
-        self._members = seen.members
-        return seen
+        self._shown = await self._ask(session, _OBSERVE, ports, self._shown, self._understand)
+        self._members = self._shown.meaning.members
+        return self._shown.meaning
+
+    def _understand(self, reply: etree._Element, ports: Collection[str]) -> Observation:
+        return read.observation(reply, ports, self._dialect)
+
+    async def _ask(
+        self,
+        session: NetconfSession,
+        question: str,
+        ports: Collection[str],
+        last: _Answer[T],
+        understand: Callable[[etree._Element, Collection[str]], T],
+    ) -> _Answer[T]:
+        """Put a question. An answer that is the last one once more means the same, and is not read again."""
+        wanted = frozenset(ports)
+        digest, reply = await session.rpc_unless_same(question, last.digest if last.wanted == wanted else b"")
+        return last if reply is None else _Answer(digest, wanted, understand(reply, ports))
 
     async def _connected(self) -> NetconfSession:
         if self._session is not None and self._session.is_open:
