@@ -38,6 +38,8 @@ PORT_NAMES = {
     "nvidia-cumulus": "swp{}",
 }
 """Kind to how it names its front ports."""
+NO_MLAG = frozenset({"cisco-iosxe", "juniper-junos"})
+"""Kinds that Ironlane cannot tell which LAGs go on at a peer; the lab's pairs of these go by the numbers."""
 NO_STATIC_LAG = frozenset({"sonic"})
 PASSWORD = "lab-password-71"
 HOSTS_PER_PAIR = 3
@@ -91,6 +93,7 @@ class Leaf:
             "mac": self.switch.mac,
             "physical_network": "physnet1",
             "idle_vlan": self.idle_vlan,
+            "mlag_peer": None if self.kind in NO_MLAG else self.name[:-1] + ("b" if self.name[-1] == "a" else "a"),
             "options": options,
             "ports": list(self.owned),
         }

@@ -250,7 +250,7 @@ def test_a_catalyst_suspends_a_member_that_does_not_match() -> None:
     terminal.type(IF + "GigabitEthernet1/0/1", "channel-group 1 mode active")
     assert not terminal.forwarding["GigabitEthernet1/0/1"].enabled
     terminal.type(IF + "GigabitEthernet1/0/1", "switchport access vlan 10")
-    joined = PortForwarding(True, 10, lag=LagMembership(1, True, alone=True))
+    joined = PortForwarding(True, 10, lag=LagMembership(1, True))
     assert terminal.forwarding["GigabitEthernet1/0/1"] == joined
     terminal.type(IF + "Port-channel1", "switchport access vlan 20")
     assert terminal.forwarding["GigabitEthernet1/0/1"] == replace(joined, pvid=20), "members follow their LAG"

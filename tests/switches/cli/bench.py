@@ -87,7 +87,7 @@ class Bench:
             config.lag.fallback,
             config.lag.min_links,
             config.lag.mlag,
-            alone=config.lag.mlag is None,
+            alone=config.lag.mlag is None and platforms.load(self.platform).lag.mlag is not None,
         )
         untagged: int | None = config.untagged
         if untagged is None and config.mode is PortMode.ACCESS:

@@ -43,6 +43,8 @@ class Device:
     platform = ""
     shell: type[Shell]
     suspend_unequal = False
+    tells_mlag = True
+    """Its command line can say which LAGs go on at an MLAG peer."""
 
     def __init__(self, hostname: str, ports: Sequence[str], on_running: OnRunning) -> None:
         self.hostname = hostname
@@ -79,7 +81,15 @@ class Device:
         """Let the data plane know what runs."""
         if not self._told:
             return
-        self._on_running(forwarding(self.running, self.ports, self.lag_name, suspend_unequal=self.suspend_unequal))
+        self._on_running(
+            forwarding(
+                self.running,
+                self.ports,
+                self.lag_name,
+                suspend_unequal=self.suspend_unequal,
+                tells_mlag=self.tells_mlag,
+            )
+        )
 
     def save(self) -> None:
         self.startup = copy.deepcopy(self.running)

@@ -25,6 +25,7 @@ class IosxeDevice(BlockDevice):
     unknown = "              ^\n% Invalid input detected at '^' marker.\n\n"
     indent = " "
     suspend_unequal = True
+    tells_mlag = False
 
     def show_interface(self, interface: Interface) -> list[str]:
         lines = [f"description {interface.description}"] if interface.description else []

@@ -152,6 +152,7 @@ class JunosDevice(Device):
     """`statements` run; `candidate` is edited."""
 
     platform = "juniper-junos"
+    tells_mlag = False
     shell = JunosShell
 
     def __init__(self, hostname: str, ports: Sequence[str], on_running: OnRunning) -> None:

@@ -64,8 +64,13 @@ def forwarding(
     lag_name: Callable[[int], str],
     *,
     suspend_unequal: bool = False,
+    tells_mlag: bool = True,
 ) -> Mapping[str, PortForwarding]:
-    """How each port forwards. `suspend_unequal`: a member that carries something else than its LAG does not."""
+    """How each port forwards.
+
+    `suspend_unequal`: a member that carries something else than its LAG does not. `tells_mlag`: the LAGs that go on at
+    a peer are told by an id; without, a lab pair goes by their numbers.
+    """
     found = {}
     for name in ports:
         port = config.interfaces[name]
@@ -75,7 +80,7 @@ def forwarding(
         lag = config.interfaces[lag_name(port.group)]
         lacp = (port.group_mode or lag.group_mode) == "active"
         fallback = lacp and (lag.fallback or port.fallback)
-        membership = LagMembership(port.group, lacp, fallback, lag.min_links, lag.mlag, alone=lag.mlag is None)
+        membership = LagMembership(port.group, lacp, fallback, lag.min_links, lag.mlag, tells_mlag and lag.mlag is None)
         up = port.up and lag.up and not (suspend_unequal and not port.same_vlans(lag))
         found[name] = PortForwarding(up, *lag.carried(config.vlans), membership)
     return found
