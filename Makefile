@@ -4,10 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 LOCK   := uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: help setup demo bench test lint format lock clean
+.PHONY: help setup demo bench bench-scale test lint format lock clean
 
 help:           ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/.dev   ## virtual environment with the tools for tests and linters
 
@@ -16,6 +16,9 @@ demo: $(VENV)/.runtime  ## two racks, sixteen servers, three tenants: the main j
 
 bench: $(VENV)/.runtime ## fleet moves beside the ideal and Neutron, into docs/performance.md; QUICK=1: a minute or two
 	$(BIN)/python -m bench.fabric $(if $(QUICK),--quick --results /tmp/ironlane-bench.json,--docs docs)
+
+bench-scale: $(VENV)/.runtime ## one process with 2000 switches: idle, audits, memory; into docs/performance.md; QUICK=1: a minute
+	$(BIN)/python -m bench.scale $(if $(QUICK),--quick --results /tmp/ironlane-scale.json,--docs docs)
 
 test: $(VENV)/.dev    ## all tests; says plainly what it leaves out on this machine
 	$(BIN)/python -m pytest -n 2 --dist loadfile
