@@ -112,6 +112,9 @@ class BlockShell(Shell):
         line = " ".join(line.split())
         if not line or line.startswith("!"):
             return ""
+        told = None if self.mode else self.device.lldp(line)
+        if told is not None:
+            return told
         for lines in self._tables():
             for pattern, handler in lines:
                 if match := pattern.fullmatch(line):

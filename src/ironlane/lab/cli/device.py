@@ -6,8 +6,10 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from ironlane.lab.cli import lldp
 from ironlane.lab.cli.state import Config, Interface, forwarding
 from ironlane.lab.forwarding import PortForwarding
+from ironlane.lab.frames import Lldp
 
 OnRunning = Callable[[Mapping[str, PortForwarding]], None]
 
@@ -53,6 +55,8 @@ class Device:
         self.lock_refused = False
         """Somebody else is said to hold the configuration lock."""
         self.locked_by: Shell | None = None
+        self.neighbours: Callable[[], Mapping[str, Lldp]] = dict
+        """What the ports hear by LLDP."""
         self.enable_password: str | None = None
         """The password that `enable` asks for; None: the login is privileged at once."""
         self._on_running = on_running
@@ -90,6 +94,11 @@ class Device:
                 tells_mlag=self.tells_mlag,
             )
         )
+
+    def lldp(self, line: str) -> str | None:
+        """The answer to the line that asks for LLDP neighbours; None if it is another line."""
+        question, show = lldp.ANSWERS[self.platform]
+        return show(self.neighbours()) if line == question else None
 
     def save(self) -> None:
         self.startup = copy.deepcopy(self.running)

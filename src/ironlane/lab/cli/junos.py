@@ -75,6 +75,9 @@ class JunosShell(Shell):
             return (warning if device.locked_by is self else "") + "Entering configuration mode\n"
         if match := re.fullmatch(r"show configuration (interfaces|vlans) \| display set", line):
             return "".join(f"set {text}\n" for text in device.shown() if text.startswith(match[1] + " "))
+        told = device.lldp(line)
+        if told is not None:
+            return told
         if line == "show interfaces terse":
             rows = "".join(f"{port:<24}up    up\n{port + '.0':<24}up    up   eth-switch\n" for port in device.ports)
             return "Interface               Admin Link Proto    Local                 Remote\n" + rows

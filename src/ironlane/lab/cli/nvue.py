@@ -51,6 +51,9 @@ class NvueShell(Shell):
         if words in (["exit"], ["logout"]):
             self.closed = True
             return ""
+        told = self.device.lldp(line)
+        if told is not None:
+            return told
         if words[0] != "nv":
             return f"-bash: {words[0]}: command not found\n"
         match words[1:]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import asyncssh
 
 from ironlane.lab.cli.device import Device, OnRunning, Shell
 from ironlane.lab.cli.platforms import PLATFORMS
+from ironlane.lab.frames import Lldp
 
 _MAX_LINE = 8192
 
@@ -39,7 +40,8 @@ class CliSwitch:
 
     `on_running(config)` gets the forwarding of all `ports` at the start and whenever the running configuration changes.
     `delay` is the time that each line takes, in seconds; `commit_delay` is added to lines that commit or save.
-    `host_key` may be shared by many switches; without one, each makes its own.
+    `host_key` may be shared by many switches; without one, each makes its own. `neighbours` tells what the ports hear
+    by LLDP.
 
     Counters: `commands` lines carried out, `sessions` logins, `commits` (see `Device`).
     """
@@ -58,9 +60,11 @@ class CliSwitch:
         host_key: asyncssh.SSHKey | None = None,
         delay: float = 0.0,
         commit_delay: float = 0.0,
+        neighbours: Callable[[], Mapping[str, Lldp]] = dict,
     ) -> None:
         self.device: Device = PLATFORMS[platform](hostname, ports, on_running)
         self.device.enable_password = enable_password
+        self.device.neighbours = neighbours
         self.port = port
         self.delay = delay
         self.commit_delay = commit_delay

@@ -32,6 +32,9 @@ class SonicShell(Shell):
             return ""
         if words == ["show", "runningconfiguration", "all"]:
             return json.dumps(self.device.database(), indent=4) + "\n"
+        told = self.device.lldp(line)
+        if told is not None:
+            return told
         if words in (["exit"], ["logout"]):
             self.closed = True
             return ""

@@ -33,11 +33,13 @@ from typing import Any, NamedTuple
 
 from ironlane.model.errors import Invalid, Permanent, Temporary
 from ironlane.model.fabric import LagMode, Mlag, PortConfig
+from ironlane.model.lldp import Neighbour
 from ironlane.model.plan import Plan
 from ironlane.switches import ssh
 from ironlane.switches.base import Access, Capabilities
 from ironlane.switches.cli import platform as platforms
 from ironlane.switches.cli import read, write
+from ironlane.switches.cli.neighbours import neighbours
 from ironlane.switches.cli.platform import Platform
 from ironlane.switches.cli.session import MAX_ANSWER, CliSession
 
@@ -113,6 +115,21 @@ class CliDriver:
     def foreign_lags(self) -> Collection[int]:
         """See `switches.base.Considerate`."""
         return self._foreign
+
+    async def neighbours(self, ports: Collection[str]) -> Mapping[str, Sequence[Neighbour]]:
+        """See `switches.base.NeighbourAware`.
+
+        In a session of its own: what neighbours say of themselves may look like a prompt, and must not be taken for the
+        end of an answer in the session that configures.
+        """
+        form = self._platform.neighbours
+        if form is None:
+            raise Permanent(f"switch {self._access.switch}: its platform file does not say how to ask for neighbours")
+        session = await CliSession.open(self._access, self._platform.session)
+        try:
+            return neighbours(await session.show(form.command), ports, form)
+        finally:
+            await session.close()
 
     def render(self, plan: Plan) -> tuple[str, ...]:
         """See `SwitchDriver.render`.

@@ -142,6 +142,26 @@ class Question(_Form):
         return (alone, *put_in)
 
 
+class NeighbourForm(_Form):
+    """How the switch tells whom it hears by LLDP. It is asked in a login of its own."""
+
+    command: str
+    lines: tuple[re.Pattern[str], ...]
+    """Whole lines, without the space around them, and what they say: groups `local` (our port; it stays until it is
+    said again), `chassis`, `port`, `port_description`, `system_name` (of the neighbour). The first that matches
+    counts."""
+    begins: re.Pattern[str] | None = None
+    """A line with which the next neighbour begins; without it, a line that says `local`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        known = {"local", "chassis", "port", "port_description", "system_name"}
+        strange = {name for pattern in self.lines for name in pattern.groupindex} - known
+        if strange:
+            raise ValueError(f"lines: no group {', '.join(sorted(strange))}; there are {', '.join(sorted(known))}")
+        return self
+
+
 class LagForm(_Form):
     """What the platform can do for LAGs."""
 
@@ -277,6 +297,7 @@ class Platform(_Form):
     session: SessionForm
     transaction: Transaction
     read: tuple[Question, ...]
+    neighbours: NeighbourForm | None = None
     write: Write
 
 
