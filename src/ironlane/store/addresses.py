@@ -11,6 +11,7 @@ from ironlane.model.addresses import eui64, first_free, host_range, parse_addres
 from ironlane.model.errors import Conflict, Invalid
 from ironlane.model.network import FixedIp, Subnet
 from ironlane.store.database import Tx
+from ironlane.store.prepared import Prepared
 from ironlane.store.subnets import of_network
 from ironlane.store.tables import ip_allocations
 
@@ -24,21 +25,23 @@ MAX_FIXED_IPS = 64
 """Addresses of one port at the most."""
 
 # Statements of every request are made once: making one takes three times as long as running it.
-_OF_PORTS = (
+_OF_PORTS = Prepared(
     sa.select(ip_allocations)
     .where(ip_allocations.c.port_id.in_(sa.bindparam("ports", expanding=True)))
     .order_by(ip_allocations.c.subnet_id, ip_allocations.c.ip_address)
 )
-_OF_PORT = (
+_OF_PORT = Prepared(
     sa.select(ip_allocations)
     .where(ip_allocations.c.port_id == sa.bindparam("port"))
     .order_by(ip_allocations.c.subnet_id, ip_allocations.c.ip_address)
 )
-_RELEASE = sa.delete(ip_allocations).where(ip_allocations.c.port_id == sa.bindparam("port"))
-_COUNT = sa.select(sa.func.count()).where(ip_allocations.c.subnet_id == sa.bindparam("subnet"))
-_TAKEN = sa.select(ip_allocations.c.ip_address).where(
-    ip_allocations.c.subnet_id == sa.bindparam("subnet"),
-    ip_allocations.c.ip_address.in_(sa.bindparam("candidates", expanding=True)),
+_RELEASE = Prepared(sa.delete(ip_allocations).where(ip_allocations.c.port_id == sa.bindparam("port")))
+_COUNT = Prepared(sa.select(sa.func.count()).where(ip_allocations.c.subnet_id == sa.bindparam("subnet")))
+_TAKEN = Prepared(
+    sa.select(ip_allocations.c.ip_address).where(
+        ip_allocations.c.subnet_id == sa.bindparam("subnet"),
+        ip_allocations.c.ip_address.in_(sa.bindparam("candidates", expanding=True)),
+    )
 )
 
 

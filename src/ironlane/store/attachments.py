@@ -23,22 +23,27 @@ from ironlane.model.fabric import (
     Vlan,
 )
 from ironlane.store.database import Tx
+from ironlane.store.prepared import Prepared
 from ironlane.store.tables import attachments
 
 _ALL = sa.select(attachments).order_by(attachments.c.created_at, attachments.c.id)
-_OF_SWITCH = _ALL.where(attachments.c.switch_id == sa.bindparam("switch"))
-_OF_NETWORK = _ALL.where(attachments.c.network_id == sa.bindparam("network"))
-_OF_NETWORK_PORTS = _ALL.where(attachments.c.network_port_id.in_(sa.bindparam("network_ports", expanding=True)))
-_OF_HOST = _ALL.where(attachments.c.host_id == sa.bindparam("host"))
+_OF_SWITCH = Prepared(_ALL.where(attachments.c.switch_id == sa.bindparam("switch")))
+_OF_NETWORK = Prepared(_ALL.where(attachments.c.network_id == sa.bindparam("network")))
+_OF_NETWORK_PORTS = Prepared(
+    _ALL.where(attachments.c.network_port_id.in_(sa.bindparam("network_ports", expanding=True)))
+)
+_OF_HOST = Prepared(_ALL.where(attachments.c.host_id == sa.bindparam("host")))
 # Columns apart instead of pairs: an index serves each branch, where pairs have SQLite read the whole table.
-_AROUND = _ALL.where(
-    sa.or_(
-        attachments.c.host_id.in_(sa.bindparam("hosts", expanding=True)),
-        sa.and_(
-            attachments.c.switch_id.in_(sa.bindparam("switches", expanding=True)),
-            attachments.c.port_name.in_(sa.bindparam("port_names", expanding=True)),
-        ),
-        attachments.c.network_port_id.in_(sa.bindparam("network_ports", expanding=True)),
+_AROUND = Prepared(
+    _ALL.where(
+        sa.or_(
+            attachments.c.host_id.in_(sa.bindparam("hosts", expanding=True)),
+            sa.and_(
+                attachments.c.switch_id.in_(sa.bindparam("switches", expanding=True)),
+                attachments.c.port_name.in_(sa.bindparam("port_names", expanding=True)),
+            ),
+            attachments.c.network_port_id.in_(sa.bindparam("network_ports", expanding=True)),
+        )
     )
 )
 
@@ -109,7 +114,7 @@ def find(
     return _read(tx, _ALL.where(*[column == value for column, value in wanted.items() if value is not None]), {})
 
 
-def _read(tx: Tx, statement: sa.Executable, parameters: dict[str, Any]) -> list[Attachment]:
+def _read(tx: Tx, statement: sa.Executable | Prepared, parameters: dict[str, Any]) -> list[Attachment]:
     return [_attachment(row) for row in tx.execute(statement, parameters)]
 
 

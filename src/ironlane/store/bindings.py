@@ -20,6 +20,7 @@ from ironlane.model.fabric import Attachment, AttachmentState, HostId, Lag, LagS
 from ironlane.model.link import GroupParameters, LagSettings, LocalLink, lag_settings
 from ironlane.store.attachments import around, of_network_port, support_from_json
 from ironlane.store.database import Tx
+from ironlane.store.prepared import Prepared
 from ironlane.store.tables import attachments, lag_claims, ports, switch_ports, switches
 
 LEAVING, HELD, WANTED = AttachmentState.LEAVING, AttachmentState.HELD, AttachmentState.WANTED
@@ -32,35 +33,41 @@ _SWITCH_AND_PORT = sa.select(
     switch_ports,
     (switch_ports.c.switch_id == switches.c.id) & (switch_ports.c.name == sa.bindparam("port")),
 )
-_BY_SWITCH_ID = _SWITCH_AND_PORT.where(
-    (switches.c.mac == sa.bindparam("switch")) | (switches.c.datapath_id == sa.bindparam("switch"))
+_BY_SWITCH_ID = Prepared(
+    _SWITCH_AND_PORT.where(
+        (switches.c.mac == sa.bindparam("switch")) | (switches.c.datapath_id == sa.bindparam("switch"))
+    )
 )
-_BY_NAME = _SWITCH_AND_PORT.where(switches.c.id == sa.bindparam("switch"))
-_CLAIMS = sa.select(lag_claims).where(lag_claims.c.switch_id.in_(sa.bindparam("switches", expanding=True)))
-_LAG_SUPPORT = sa.select(switches.c.id, switches.c.kind, switches.c.mlag_peer, switches.c.lags).where(
-    switches.c.id.in_(sa.bindparam("switches", expanding=True))
+_BY_NAME = Prepared(_SWITCH_AND_PORT.where(switches.c.id == sa.bindparam("switch")))
+_CLAIMS = Prepared(sa.select(lag_claims).where(lag_claims.c.switch_id.in_(sa.bindparam("switches", expanding=True))))
+_LAG_SUPPORT = Prepared(
+    sa.select(switches.c.id, switches.c.kind, switches.c.mlag_peer, switches.c.lags).where(
+        switches.c.id.in_(sa.bindparam("switches", expanding=True))
+    )
 )
-_ADD_CLAIM, _ADD = sa.insert(lag_claims), sa.insert(attachments)
-_LEAVE = (
+_ADD_CLAIM, _ADD = Prepared(sa.insert(lag_claims)), Prepared(sa.insert(attachments))
+_LEAVE = Prepared(
     sa.update(attachments)
     .where(attachments.c.id.in_(sa.bindparam("ids", expanding=True)))
     .values(state=LEAVING.value, applied=sa.false())
 )
-_FREE = (
+_FREE = Prepared(
     sa.update(attachments).where(attachments.c.id.in_(sa.bindparam("ids", expanding=True))).values(state=WANTED.value)
 )
-_DROP = sa.delete(attachments).where(attachments.c.id.in_(sa.bindparam("ids", expanding=True)))
-_TOUCH = (
+_DROP = Prepared(sa.delete(attachments).where(attachments.c.id.in_(sa.bindparam("ids", expanding=True))))
+_TOUCH = Prepared(
     sa.update(switches)
     .where(switches.c.id.in_(sa.bindparam("ids", expanding=True)))
     .values(generation=switches.c.generation + 1, due_at=sa.bindparam("now"))
 )
-_STATUS = (
+_STATUS = Prepared(
     sa.update(ports)
     .where(ports.c.id == sa.bindparam("port"))
     .values(status=sa.bindparam("its_status"), status_reason=sa.bindparam("reason"))
 )
-_CLAIMS_OF = sa.select(lag_claims).where(lag_claims.c.network_port_id.in_(sa.bindparam("ids", expanding=True)))
+_CLAIMS_OF = Prepared(
+    sa.select(lag_claims).where(lag_claims.c.network_port_id.in_(sa.bindparam("ids", expanding=True)))
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
+from ironlane.store.prepared import Prepared
 from ironlane.store.vault import Vault
 
 T = TypeVar("T")
@@ -72,8 +73,10 @@ class Tx:
         self.hints: set[Hint] = set()
 
     def execute(
-        self, statement: sa.Executable, parameters: Sequence[dict[str, Any]] | dict[str, Any] | None = None
+        self, statement: sa.Executable | Prepared, parameters: Sequence[dict[str, Any]] | dict[str, Any] | None = None
     ) -> sa.CursorResult[Any]:
+        if isinstance(statement, Prepared):
+            return cast("sa.CursorResult[Any]", statement.run(self.connection, parameters or {}))
         return self.connection.execute(statement, parameters)
 
     def one(self, statement: sa.Executable) -> sa.Row[Any] | None:
@@ -221,7 +224,7 @@ class SqliteBackend:
         self.engine = sa.create_engine(
             url,
             poolclass=sa.NullPool,
-            connect_args={"timeout": 30.0},
+            connect_args={"timeout": 30.0, "cached_statements": 512},
             hide_parameters=True,  # an error's text gets into logs
         )
         sa.event.listen(self.engine, "connect", _prepare_sqlite)

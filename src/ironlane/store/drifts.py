@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from ironlane.model.fabric import PortConfig, SwitchId
 from ironlane.store.attachments import config_from_json, config_to_json
 from ironlane.store.database import Tx
+from ironlane.store.prepared import Prepared
 from ironlane.store.tables import drifts
 
-_OPEN = sa.select(drifts).where(drifts.c.switch_id == sa.bindparam("switch"), drifts.c.resolved_at.is_(None))
+_OPEN = Prepared(sa.select(drifts).where(drifts.c.switch_id == sa.bindparam("switch"), drifts.c.resolved_at.is_(None)))
 
 
 class Resolution(StrEnum):

@@ -13,10 +13,11 @@ import sqlalchemy as sa
 from ironlane.model.fabric import Attachment, HostId, Lag, SwitchId, Vlan
 from ironlane.store.attachments import lag_from_json
 from ironlane.store.database import Tx
+from ironlane.store.prepared import Prepared
 from ironlane.store.tables import holdings
 
-_BEGIN = sa.insert(holdings)
-_END = (
+_BEGIN = Prepared(sa.insert(holdings))
+_END = Prepared(
     sa.update(holdings)
     .where(holdings.c.attachment_id.in_(sa.bindparam("ids", expanding=True)), holdings.c.to_at.is_(None))
     .values(to_at=sa.bindparam("now"))

@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ironlane.store.database import Tx
+from ironlane.store.prepared import Prepared
 from ironlane.store.tables import conductors
 
 
@@ -126,15 +127,15 @@ def holds(tx: Tx, table: sa.Table, ident: str, lease: Lease) -> bool:
 
 # Statements of every round are made once: making one takes three times as long as running it.
 @functools.cache
-def _owner(table: sa.Table) -> sa.Select[Any]:
-    return sa.select(table.c.conductor, table.c.conductor_epoch).where(table.c.id == sa.bindparam("id"))
+def _owner(table: sa.Table) -> Prepared:
+    return Prepared(sa.select(table.c.conductor, table.c.conductor_epoch).where(table.c.id == sa.bindparam("id")))
 
 
 @functools.cache
-def _held(table: sa.Table) -> sa.Select[Any]:
+def _held(table: sa.Table) -> Prepared:
     """A row and its owner's lease, both in the same life."""
     same_life = (conductors.c.hostname == table.c.conductor) & (conductors.c.epoch == table.c.conductor_epoch)
-    return (
+    return Prepared(
         sa.select(table.c.id)
         .join_from(table, conductors, same_life)
         .where(
@@ -145,11 +146,13 @@ def _held(table: sa.Table) -> sa.Select[Any]:
     )
 
 
-_ALIVE = sa.select(conductors.c.hostname).where(
-    conductors.c.hostname == sa.bindparam("hostname"),
-    conductors.c.epoch == sa.bindparam("epoch"),
-    conductors.c.online,
-    conductors.c.heartbeat_at > sa.bindparam("since"),
+_ALIVE = Prepared(
+    sa.select(conductors.c.hostname).where(
+        conductors.c.hostname == sa.bindparam("hostname"),
+        conductors.c.epoch == sa.bindparam("epoch"),
+        conductors.c.online,
+        conductors.c.heartbeat_at > sa.bindparam("since"),
+    )
 )
 
 

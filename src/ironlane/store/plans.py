@@ -16,6 +16,7 @@ from ironlane.model.fabric import SwitchId
 from ironlane.model.plan import Change, Plan
 from ironlane.store.attachments import config_from_json, config_to_json
 from ironlane.store.database import Tx
+from ironlane.store.prepared import Prepared
 from ironlane.store.tables import plans
 
 
@@ -34,8 +35,8 @@ class Outcome(StrEnum):
 
 UNFINISHED = (Outcome.SAVED, Outcome.APPLIED)
 
-_ADD = sa.insert(plans)
-_UNFINISHED = (
+_ADD = Prepared(sa.insert(plans))
+_UNFINISHED = Prepared(
     sa.select(plans)
     .where(
         plans.c.switch_id == sa.bindparam("switch"),
@@ -44,7 +45,7 @@ _UNFINISHED = (
     )
     .order_by(plans.c.created_at, plans.c.id)
 )
-_FINISH = (
+_FINISH = Prepared(
     sa.update(plans)
     .where(plans.c.id == sa.bindparam("its_id"))
     .values(outcome=sa.bindparam("how"), reason=sa.bindparam("why"), finished_at=sa.bindparam("at"))

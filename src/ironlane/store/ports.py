@@ -22,6 +22,7 @@ from ironlane.store.bindings import Wish, bind, unbind
 from ironlane.store.database import Tx
 from ironlane.store.listing import Listing
 from ironlane.store.listing import page as page_of
+from ironlane.store.prepared import Prepared
 from ironlane.store.subnets import of_network as subnets_of
 from ironlane.store.tables import networks, ports
 
@@ -31,12 +32,14 @@ _MAC_PREFIX = "fa:16:3e"
 _PROFILE = "binding:profile"
 
 # Statements of every request are made once: making one takes three times as long as running it.
-_BY_ID = sa.select(ports).where(ports.c.id == sa.bindparam("id"))
-_UPDATE = sa.update(ports).where(ports.c.id == sa.bindparam("its_id"))
-_DELETE = sa.delete(ports).where(ports.c.id == sa.bindparam("id"))
-_NETWORK = sa.select(networks).where(networks.c.id == sa.bindparam("id"))
-_WITH_MAC = sa.select(ports.c.id).where(
-    ports.c.network_id == sa.bindparam("network"), ports.c.mac_address == sa.bindparam("mac")
+_BY_ID = Prepared(sa.select(ports).where(ports.c.id == sa.bindparam("id")))
+_UPDATE = Prepared(sa.update(ports).where(ports.c.id == sa.bindparam("its_id")))
+_DELETE = Prepared(sa.delete(ports).where(ports.c.id == sa.bindparam("id")))
+_NETWORK = Prepared(sa.select(networks).where(networks.c.id == sa.bindparam("id")))
+_WITH_MAC = Prepared(
+    sa.select(ports.c.id).where(
+        ports.c.network_id == sa.bindparam("network"), ports.c.mac_address == sa.bindparam("mac")
+    )
 )
 
 

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from ironlane.model.fabric import Attachment, AttachmentState, HostId, Side, SwitchId, Vlan
 from ironlane.store.attachments import lag_from_json
 from ironlane.store.database import Tx
+from ironlane.store.prepared import Prepared
 from ironlane.store.tables import previews
 
 KEPT = timedelta(hours=1)
@@ -39,7 +40,7 @@ class State(StrEnum):
     """The switch could not be asked, or cannot do it; the reason says which."""
 
 
-_ASKED = (
+_ASKED = Prepared(
     sa.select(previews.c.id, previews.c.wishes)
     .where(previews.c.switch_id == sa.bindparam("switch"), previews.c.state == State.ASKED.value)
     .order_by(previews.c.created_at, previews.c.id)

@@ -23,7 +23,42 @@ from ironlane.store.attachments import (
 )
 from ironlane.store.database import Tx
 from ironlane.store.leases import Lease
+from ironlane.store.prepared import Prepared
 from ironlane.store.tables import switch_ports, switches
+
+_SWITCH = Prepared(sa.select(switches).where(switches.c.id == sa.bindparam("id")))
+_CURRENT = Prepared(
+    sa.select(switches.c.generation, switches.c.audit_due).where(switches.c.id == sa.bindparam("id")),
+)
+_OWNED = Prepared(
+    sa.select(switch_ports.c.name, switch_ports.c.verified).where(switch_ports.c.switch_id == sa.bindparam("switch"))
+)
+_UNCERTAIN = Prepared(
+    sa.update(switch_ports)
+    .where(
+        switch_ports.c.switch_id == sa.bindparam("switch"),
+        switch_ports.c.name.in_(sa.bindparam("names", expanding=True)),
+    )
+    .values(verified=None)
+)
+_FREED = Prepared(
+    sa.update(switch_ports)
+    .where(switch_ports.c.switch_id == sa.bindparam("switch"), switch_ports.c.quarantine != "")
+    .values(quarantine="")
+)
+_CONVERGED = Prepared(
+    sa.update(switches)
+    .where(switches.c.id == sa.bindparam("id_"))
+    .values(
+        applied_generation=sa.bindparam("its_generation"),
+        state=sa.bindparam("how"),
+        reason=sa.bindparam("why"),
+        attempts=0,
+        audit_due=sa.bindparam("again"),
+        observed_at=sa.bindparam("now"),
+        due_at=sa.bindparam("due"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +115,15 @@ class Outcome:
 
 def view(tx: Tx, switch: SwitchId, lease: Lease, ttl: timedelta) -> SwitchView | None:
     """Claim a switch and read what its writer needs; None when it is gone or another conductor owns it."""
-    ours = (switches.c.conductor == lease.hostname) & (switches.c.conductor_epoch == lease.epoch)
-    was_ours = tx.one(sa.select(switches.c.id).where(switches.c.id == switch, ours)) is not None
-    if not leases.claim(tx, switches, switch, lease, ttl):
+    row = tx.execute(_SWITCH, {"id": switch}).one_or_none()
+    if row is None or not leases.claim(tx, switches, switch, lease, ttl):
         return None
-    if not was_ours:
+    audit_due = row.audit_due
+    if (row.conductor, row.conductor_epoch) != (lease.hostname, lease.epoch):
         # Another conductor may have changed it since this one read it last.
         tx.execute(sa.update(switches).where(switches.c.id == switch).values(audit_due=True))
-    row = tx.execute(sa.select(switches).where(switches.c.id == switch)).one()
-    owned = tx.all(sa.select(switch_ports.c.name, switch_ports.c.verified).where(switch_ports.c.switch_id == switch))
+        audit_due = True
+    owned = tx.execute(_OWNED, {"switch": switch}).all()
     return SwitchView(
         id=switch,
         kind=row.kind,
@@ -101,7 +136,7 @@ def view(tx: Tx, switch: SwitchId, lease: Lease, ttl: timedelta) -> SwitchView |
         due_at=row.due_at,
         attempts=row.attempts,
         policy=DriftPolicy(row.policy),
-        audit_due=row.audit_due,
+        audit_due=audit_due,
         ports=ManagedPorts(
             switch, frozenset(port.name for port in owned), None if row.idle_vlan is None else Vlan(row.idle_vlan)
         ),
@@ -129,9 +164,7 @@ def save_plan(tx: Tx, seen: SwitchView, plan: Plan, rendered: Sequence[str], lea
         Temporary: the switch is not this conductor's any more; nothing may be sent.
     """
     _fence(tx, seen.id, lease)
-    ports = [change.port for change in plan.changes]
-    uncertain = (switch_ports.c.switch_id == seen.id) & switch_ports.c.name.in_(ports)
-    tx.execute(sa.update(switch_ports).where(uncertain).values(verified=None))
+    tx.execute(_UNCERTAIN, {"switch": seen.id, "names": [change.port for change in plan.changes]})
     return plans.save(tx, seen.id, seen.generation, plan, rendered)
 
 
@@ -148,24 +181,20 @@ def record(tx: Tx, seen: SwitchView, outcome: Outcome, lease: Lease, audit_at: d
     lost = [a for a in seen.attachments if a.port in outcome.missing]
     withholding.withhold(tx, seen.id, lost, _missing(seen, outcome.missing), audit_at, refusal=False)
     _note_lags(tx, seen, outcome)
-    current = tx.execute(sa.select(switches.c.generation, switches.c.audit_due).where(switches.c.id == seen.id)).one()
+    current = tx.execute(_CURRENT, {"id": seen.id}).one()
     audit_due = current.audit_due and not seen.audit_due  # asked for meanwhile
-    retry_at = withholding.next_retry(of_switch(tx, seen.id), seen.id)
+    retry_at = withholding.next_retry(tx, seen.id)
     due_at = tx.now if audit_due or current.generation != seen.generation else min(audit_at, retry_at or audit_at)
     reason = _attention(seen, outcome)
-    tx.execute(
-        sa.update(switches)
-        .where(switches.c.id == seen.id)
-        .values(
-            applied_generation=seen.generation,
-            state="attention" if reason else "ok",
-            reason=reason,
-            attempts=0,
-            audit_due=audit_due,
-            observed_at=tx.now,
-            due_at=due_at,
-        )
-    )
+    values = {
+        "its_generation": seen.generation,
+        "how": "attention" if reason else "ok",
+        "why": reason,
+        "again": audit_due,
+        "now": tx.now,
+        "due": due_at,
+    }
+    tx.execute(_CONVERGED, {"id_": seen.id, **values})
     return due_at
 
 
@@ -234,8 +263,7 @@ def _close_plans(tx: Tx, seen: SwitchView, outcome: Outcome) -> None:
         closed = plans.Outcome.VERIFIED if applied else plans.Outcome.FAILED
         plans.finish(tx, plan.id, closed, "its conductor stopped before the switch was read back")
     if outcome.plan_id is not None:
-        freed = (switch_ports.c.switch_id == seen.id) & (switch_ports.c.quarantine != "")
-        tx.execute(sa.update(switch_ports).where(freed).values(quarantine=""))
+        tx.execute(_FREED, {"switch": seen.id})
 
 
 def _spread(tx: Tx, switch: SwitchId, left: Sequence[Attachment]) -> list[Attachment]:

@@ -16,9 +16,10 @@ from ironlane.store import holdings, withholding
 from ironlane.store.attachments import around, config_to_json, of_network, of_network_ports
 from ironlane.store.bindings import drop, set_status, status_of, touch
 from ironlane.store.database import Tx
+from ironlane.store.prepared import Prepared
 from ironlane.store.tables import attachments, nodes, ports, segments, switch_ports, switches
 
-_APPLIED = (
+_APPLIED = Prepared(
     sa.update(attachments)
     .where(
         attachments.c.id.in_(sa.bindparam("ids", expanding=True)),
@@ -27,31 +28,37 @@ _APPLIED = (
     )
     .values(applied=sa.bindparam("carried"))
 )
-_ADMIT = (
+_ADMIT = Prepared(
     sa.update(attachments)
     .where(attachments.c.id.in_(sa.bindparam("ids", expanding=True)))
     .values(state=AttachmentState.WANTED.value)
 )
-_OBSERVED = (
+_OBSERVED = Prepared(
     sa.update(switch_ports)
     .where(switch_ports.c.switch_id == sa.bindparam("its_switch"), switch_ports.c.name == sa.bindparam("its_name"))
     .values(observed=sa.bindparam("config"), verified=sa.bindparam("expected"), observed_at=sa.bindparam("now"))
 )
-_SHOWN = sa.select(switch_ports.c.name, switch_ports.c.observed, switch_ports.c.verified).where(
-    switch_ports.c.switch_id == sa.bindparam("switch")
+_SHOWN = Prepared(
+    sa.select(switch_ports.c.name, switch_ports.c.observed, switch_ports.c.verified).where(
+        switch_ports.c.switch_id == sa.bindparam("switch")
+    )
 )
-_STATUSES = sa.select(ports.c.id, ports.c.status, ports.c.status_reason).where(
-    ports.c.id.in_(sa.bindparam("ids", expanding=True))
+_STATUSES = Prepared(
+    sa.select(ports.c.id, ports.c.status, ports.c.status_reason).where(
+        ports.c.id.in_(sa.bindparam("ids", expanding=True))
+    )
 )
-_FAULTS = sa.select(switches.c.id, switches.c.reason).where(
-    switches.c.id.in_(sa.bindparam("ids", expanding=True)), switches.c.reason != ""
+_FAULTS = Prepared(
+    sa.select(switches.c.id, switches.c.reason).where(
+        switches.c.id.in_(sa.bindparam("ids", expanding=True)), switches.c.reason != ""
+    )
 )
-_WAKE = (
+_WAKE = Prepared(
     sa.update(nodes)
     .where(nodes.c.id.in_(sa.bindparam("ids", expanding=True)), nodes.c.due_at.is_not(None))
     .values(due_at=sa.bindparam("now"))
 )
-_NODES = sa.select(nodes.c.id).where(nodes.c.id.in_(sa.bindparam("ids", expanding=True)))
+_NODES = Prepared(sa.select(nodes.c.id).where(nodes.c.id.in_(sa.bindparam("ids", expanding=True))))
 
 
 def settle(

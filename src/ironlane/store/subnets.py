@@ -26,6 +26,7 @@ from ironlane.store.database import Tx
 from ironlane.store.dhcp import EVERYTHING
 from ironlane.store.listing import Listing
 from ironlane.store.listing import page as page_of
+from ironlane.store.prepared import Prepared
 from ironlane.store.tables import ip_allocations, networks, subnets
 
 IPV6_MODES = ("slaac", "dhcpv6-stateful", "dhcpv6-stateless")
@@ -33,7 +34,7 @@ IPV6_MODES = ("slaac", "dhcpv6-stateful", "dhcpv6-stateless")
 
 NAMESERVERS_MAX, ROUTES_MAX, POOLS_MAX = 20, 20, 64
 
-_OF_NETWORK = (
+_OF_NETWORK = Prepared(
     sa.select(subnets)
     .where(subnets.c.network_id == sa.bindparam("network"))
     .order_by(subnets.c.created_at, subnets.c.id)

@@ -21,6 +21,7 @@ from ironlane.store import addresses
 from ironlane.store.attachments import around, of_network_ports
 from ironlane.store.bindings import join, leave, set_status, status_of
 from ironlane.store.database import Tx
+from ironlane.store.prepared import Prepared
 from ironlane.store.subnets import of_network as subnets_of
 from ironlane.store.tables import networks, ports, trunk_subports, trunks
 
@@ -35,10 +36,12 @@ _BINDING = ("host_id", "vnic_type", "profile")
 
 _CHUNK = 500
 
-_PARENT = sa.select(ports.c.id, ports.c.host_id, ports.c.vif_type).join_from(
-    trunks, ports, (ports.c.id == trunks.c.port_id) & (trunks.c.id == sa.bindparam("trunk"))
+_PARENT = Prepared(
+    sa.select(ports.c.id, ports.c.host_id, ports.c.vif_type).join_from(
+        trunks, ports, (ports.c.id == trunks.c.port_id) & (trunks.c.id == sa.bindparam("trunk"))
+    )
 )
-_MEMBERS = (
+_MEMBERS = Prepared(
     sa.select(
         *(ports.c[name] for name in ("id", "network_id", "mac_address", "host_id", "vif_type", "ip_allocation")),
         ports.c.admin_state_up,
@@ -51,14 +54,16 @@ _MEMBERS = (
     .where(trunk_subports.c.trunk_id == sa.bindparam("trunk"))
     .order_by(trunk_subports.c.segmentation_id)
 )
-_OF_TRUNKS = (
+_OF_TRUNKS = Prepared(
     sa.select(trunk_subports, ports.c.mac_address)
     .join_from(trunk_subports, ports, ports.c.id == trunk_subports.c.port_id)
     .where(trunk_subports.c.trunk_id.in_(sa.bindparam("trunks", expanding=True)))
     .order_by(trunk_subports.c.segmentation_id)
 )
-_PARENTS = sa.select(trunks.c.id, trunks.c.port_id).where(trunks.c.id.in_(sa.bindparam("trunks", expanding=True)))
-_BIND = (
+_PARENTS = Prepared(
+    sa.select(trunks.c.id, trunks.c.port_id).where(trunks.c.id.in_(sa.bindparam("trunks", expanding=True)))
+)
+_BIND = Prepared(
     sa.update(ports)
     .where(ports.c.id == sa.bindparam("port"))
     .values(
@@ -69,7 +74,7 @@ _BIND = (
         updated_at=sa.bindparam("now"),
     )
 )
-_OWN = (
+_OWN = Prepared(
     sa.update(ports)
     .where(ports.c.id.in_(sa.bindparam("ids", expanding=True)))
     .values(

@@ -21,6 +21,7 @@ from ironlane.store import subports
 from ironlane.store.database import Tx
 from ironlane.store.listing import Listing
 from ironlane.store.listing import page as page_of
+from ironlane.store.prepared import Prepared
 from ironlane.store.tables import attachments, networks, ports, trunk_subports, trunks
 
 VLAN_TYPE, INHERIT = "vlan", "inherit"
@@ -45,8 +46,8 @@ _STATUS = sa.case(
     else_=TrunkStatus.ACTIVE.value,
 )
 _SHOWN = sa.select(trunks, _STATUS.label("status")).subquery("shown")
-_BY_ID = sa.select(_SHOWN).where(_SHOWN.c.id == sa.bindparam("id"))
-_PORTS = (
+_BY_ID = Prepared(sa.select(_SHOWN).where(_SHOWN.c.id == sa.bindparam("id")))
+_PORTS = Prepared(
     sa.select(
         *(ports.c[name] for name in ("id", "network_id", "device_id", "host_id", "trunk_id")),
         *(networks.c[name] for name in ("segmentation_id", "physical_network", "side", "mtu")),

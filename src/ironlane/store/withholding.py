@@ -18,12 +18,13 @@ import sqlalchemy as sa
 from ironlane.model.fabric import Attachment, AttachmentState, SwitchId
 from ironlane.store.bindings import touch
 from ironlane.store.database import Tx
+from ironlane.store.prepared import Prepared
 from ironlane.store.tables import attachments
 
 WANTED, WITHHELD = AttachmentState.WANTED, AttachmentState.WITHHELD
 
 _OF_PORTS = attachments.c.network_port_id.in_(sa.bindparam("ports", expanding=True))
-_WITHHOLD = (
+_WITHHOLD = Prepared(
     sa.update(attachments)
     .where(_OF_PORTS, attachments.c.state.in_([WANTED.value, WITHHELD.value]))
     .values(
@@ -34,18 +35,27 @@ _WITHHOLD = (
         attempts=attachments.c.attempts + sa.bindparam("more"),
     )
 )
-_BY = sa.select(attachments.c.switch_id, attachments.c.network_port_id).where(
-    _OF_PORTS, attachments.c.state == WITHHELD.value, attachments.c.withheld_by == sa.bindparam("by")
+_BY = Prepared(
+    sa.select(attachments.c.switch_id, attachments.c.network_port_id).where(
+        _OF_PORTS, attachments.c.state == WITHHELD.value, attachments.c.withheld_by == sa.bindparam("by")
+    )
 )
-_RETRY = (
+_RETRY = Prepared(
     sa.update(attachments)
     .where(_OF_PORTS, attachments.c.switch_id == sa.bindparam("by"), attachments.c.state == WITHHELD.value)
     .values(state=WANTED.value, withheld_by=None, reason="", retry_at=None)
 )
-_FOLLOW = (
+_FOLLOW = Prepared(
     sa.update(attachments)
     .where(_OF_PORTS, attachments.c.state == WITHHELD.value, attachments.c.withheld_by == sa.bindparam("by"))
     .values(state=WANTED.value, withheld_by=None, reason="", retry_at=None, attempts=0)
+)
+_NEXT = Prepared(
+    sa.select(sa.func.min(attachments.c.retry_at).label("retry_at")).where(
+        attachments.c.switch_id == sa.bindparam("by"),
+        attachments.c.withheld_by == sa.bindparam("by"),
+        attachments.c.state == WITHHELD.value,
+    )
 )
 
 
@@ -101,7 +111,7 @@ def follow(tx: Tx, switch: SwitchId, carried: Collection[Attachment]) -> None:
         touch(tx, others)
 
 
-def next_retry(judged: Sequence[Attachment], switch: SwitchId) -> datetime | None:
+def next_retry(tx: Tx, switch: SwitchId) -> datetime | None:
     """When the earliest of those that this switch did not take is to be tried again."""
-    moments = [a.retry_at for a in judged if a.state is WITHHELD and a.withheld_by == switch and a.retry_at]
-    return min(moments, default=None)
+    moment: datetime | None = tx.execute(_NEXT, {"by": switch}).scalar_one()
+    return moment
