@@ -27,6 +27,8 @@ from ironlane.api.networking import app as networking
 from ironlane.boot.dhcp import DhcpEngine
 from ironlane.boot.dnsmasq import DnsmasqEngine
 from ironlane.boot.dnsmasq_files import DnsmasqSettings
+from ironlane.boot.network_boot import FixedBoot
+from ironlane.boot.services import BootServices
 from ironlane.conductor.dhcp import DhcpLoop
 from ironlane.conductor.fabric import FabricLoop, FabricSettings, driver_factory
 from ironlane.conductor.lifecycle import LifecycleLoop
@@ -70,6 +72,8 @@ class Service:
                 audit=timedelta(seconds=settings.audit_interval),
             ),
         )
+        services = settings.boot_services
+        self.boot = None if services is None else BootServices(services)
         self.lifecycle = LifecycleLoop(
             self.store,
             lease=lambda: self.members.lease,
@@ -82,7 +86,7 @@ class Service:
                 add_ports=settings.inspection_add_ports,
                 cabling=settings.cabling,
                 report_timeout=timedelta(seconds=settings.report_timeout),
-                boot=settings.boot,
+                boot=self.boot or FixedBoot(settings.boot),
             ),
             ttl=settings.ttl,
         )
@@ -117,6 +121,8 @@ class Service:
         sealed = await self.store.write(seal)
         if sealed:
             log.info("secrets were sealed with the first encryption key", nodes=sealed)
+        if self.boot is not None:
+            await self.boot.start()
         if self.dhcp is not None:
             await self.dhcp.start()
         await self.members.start()
@@ -134,6 +140,8 @@ class Service:
         await self.members.stop()
         if self.dhcp is not None:
             await self.dhcp.stop()
+        if self.boot is not None:
+            await self.boot.stop()
         await self.store.close()
 
     def _due(self, table: sa.Table) -> Callable[[bool], Awaitable[list[str]]]:
@@ -155,8 +163,9 @@ class Service:
             lease = self.members.lease
         except IronlaneError as error:
             return JSONResponse({"status": "failing", "reason": error.message}, 503)
-        dhcp = {} if self.dhcp is None else {"dhcp": self.dhcp.state()}
-        health = {"status": "ok", "conductor": lease.hostname, "epoch": lease.epoch, "switches": states, **dhcp}
+        serving = {} if self.dhcp is None else {"dhcp": self.dhcp.state()}
+        serving |= {} if self.boot is None else {"boot": self.boot.state()}
+        health = {"status": "ok", "conductor": lease.hostname, "epoch": lease.epoch, "switches": states, **serving}
         return JSONResponse(health)
 
 

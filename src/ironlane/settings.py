@@ -7,6 +7,7 @@ Each is read from the environment as `IRONLANE_<NAME>`; the command line overrid
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import re
 import socket
@@ -21,6 +22,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from ironlane.boot.dhcp_options import BootSettings
+from ironlane.boot.files import BootFilesSettings
+from ironlane.boot.images import CacheSettings
+from ironlane.boot.services import BootServicesSettings
 from ironlane.model.cabling import CablingCheck, CablingPolicy
 from ironlane.model.errors import Permanent
 from ironlane.model.inventory import is_secret_name
@@ -120,6 +124,43 @@ class Settings(BaseSettings):
     state_dir: Path = Path("ironlane-state")
     """Directory of what daemons and boot files need on disk; made when it is needed, and private."""
 
+    boot_host: str = ""
+    """Address of this host in the provisioning networks: boot files are served there, by HTTP and TFTP, to whoever
+    knows a node's secret path. Empty: none are; `tftp_server`, `boot_file`, `ipxe_script_url` say where others do."""
+
+    boot_port: int = 9798
+    """TCP port of the boot files; 0: any free one."""
+
+    boot_url: str = ""
+    """How servers reach that port, if it is not `http://boot_host:boot_port`."""
+
+    firmware_dir: Path = Path("/usr/lib/ipxe")
+    """Where iPXE is: `undionly.kpxe`, `snponly.efi`."""
+
+    deploy_kernel: str = ""
+    """URL (http, https, file) of the kernel for nodes whose `driver_info` has no `deploy_kernel`."""
+
+    deploy_kernel_checksum: str = ""
+    """Its SHA-256 or SHA-512 in hex."""
+
+    deploy_ramdisk: str = ""
+    """URL of the ramdisk that goes with it."""
+
+    deploy_ramdisk_checksum: str = ""
+    """Its SHA-256 or SHA-512 in hex."""
+
+    kernel_append_params: str = ""
+    """Kernel arguments for nodes whose `driver_info` has no `kernel_append_params`."""
+
+    agent_api_url: str = ""
+    """How the ramdisk's agent reaches the Baremetal API: `ipa-api-url` on the kernel's command line."""
+
+    image_dirs: str = ""
+    """Directories, with commas, that `file:` URLs of kernels and ramdisks may name files in."""
+
+    image_cache_mb: int = Field(default=20480, ge=1)
+    """How much room fetched kernels and ramdisks may take, in MiB."""
+
     secrets_dir: Path | None = None
     """Directory of files named like the secrets that the site file refers to. `IRONLANE_SECRET_<NAME>` comes first."""
 
@@ -150,9 +191,42 @@ class Settings(BaseSettings):
     def interfaces(self) -> tuple[str, ...]:
         return tuple(name.strip() for name in self.dhcp_interfaces.split(",") if name.strip())
 
+    @field_validator("boot_host")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        return str(ipaddress.ip_address(value)) if value else value
+
     @property
     def boot(self) -> BootSettings:
         return BootSettings(self.tftp_server, self.boot_file, self.ipxe_script_url)
+
+    @property
+    def boot_services(self) -> BootServicesSettings | None:
+        """None: boot files are somebody else's."""
+        if not self.boot_host:
+            return None
+        host = f"[{self.boot_host}]" if ":" in self.boot_host else self.boot_host
+        names = ("deploy_kernel", "deploy_kernel_checksum", "deploy_ramdisk", "deploy_ramdisk_checksum")
+        state = self.state_dir.absolute()
+        return BootServicesSettings(
+            host=self.boot_host,
+            port=self.boot_port,
+            files=BootFilesSettings(
+                directory=state / "boot",
+                http_url=self.boot_url or f"http://{host}:{self.boot_port}",
+                tftp_server=self.boot_host,
+                firmware=self.firmware_dir,
+                api_url=self.agent_api_url,
+                arguments=self.kernel_append_params,
+                defaults={name: value for name in names if (value := getattr(self, name))},
+                fallback=self.boot,
+            ),
+            cache=CacheSettings(
+                directory=state / "boot" / "images",
+                directories=tuple(Path(d.strip()) for d in self.image_dirs.split(",") if d.strip()),
+                limit=self.image_cache_mb << 20,
+            ),
+        )
 
     @property
     def cabling(self) -> CablingPolicy:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from ironlane.boot.dhcp_options import BootSettings
+from ironlane.boot.network_boot import FixedBoot, NetworkBoot
 from ironlane.model.cabling import CablingPolicy
 from ironlane.model.errors import IronlaneError, Permanent
 from ironlane.model.node import Node
@@ -76,7 +76,7 @@ class LifecycleSettings:
     last_retry: timedelta = timedelta(minutes=1)
     attempts: int = 8
     """How often a step is tried while the out-of-band side fails, before the node is failed."""
-    boot: BootSettings = field(default_factory=BootSettings)
+    boot: NetworkBoot = field(default_factory=FixedBoot)
 
 
 @dataclass(frozen=True, slots=True)

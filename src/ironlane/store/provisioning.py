@@ -44,6 +44,7 @@ def plug(tx: Tx, node: Node, phase: Phase, network: str, dhcp_options: Sequence[
         raise Permanent(f"node {node.label} has no PXE-enabled port with local_link_connection to boot over; add one")
     present = nic.internal_info.get(phase.value)
     if present and tx.one(sa.select(port_rows.c.id).where(port_rows.c.id == present)) is not None:
+        _put_options(tx, str(present), dhcp_options)
         return str(present)
     network_id = _provider_network(tx, network)
     for leftover in ports.find(tx, network_id=network_id, mac_address=nic.address):
@@ -63,6 +64,18 @@ def plug(tx: Tx, node: Node, phase: Phase, network: str, dhcp_options: Sequence[
     )
     baremetal_ports.update(tx, nic.id, {"internal_info": {**nic.internal_info, phase.value: created.id}})
     return created.id
+
+
+def _put_options(tx: Tx, port_id: str, options: Sequence[Mapping[str, Any]]) -> None:
+    """They may have changed since the port was made: another conductor serves the files now."""
+    wanted = {(option["opt_name"], option["ip_version"]) for option in options}
+    given = [dict(option) for option in options]
+    gone = [
+        {**option, "opt_value": None}
+        for option in ports.get(tx, port_id).extra_dhcp_opts
+        if (option["opt_name"], option["ip_version"]) not in wanted
+    ]
+    ports.update(tx, port_id, {"extra_dhcp_opts": [*gone, *given]})
 
 
 def unplug(tx: Tx, node: Node) -> None:

@@ -26,10 +26,12 @@ async def adopt(work: Work) -> Result:
 async def tidy(work: Work) -> Result:
     """After a failure or an abort: nothing of the node stays on any network. It is left running, to be looked at."""
     await work.write(lambda tx: unplug_all(tx, work.node))
+    await work.settings.boot.discard(work.node.id)
     return Done()
 
 
 async def tidy_boot(work: Work) -> Result:
     """`manageable`: the node may have come here before it was tidied up; no ramdisk's network is left for it."""
     await work.write(lambda tx: provisioning.unplug(tx, work.node))
+    await work.settings.boot.discard(work.node.id)
     return Done()

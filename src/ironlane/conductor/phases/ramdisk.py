@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from ironlane.boot.dhcp_options import pxe_options
 from ironlane.conductor.work import OFF, ON, Done, Failed, Result, Wait, Work
 from ironlane.model.states import ProvisionState
 from ironlane.power.base import BootDevice
@@ -16,7 +15,7 @@ from ironlane.store.provisioning import Phase
 
 async def join_provider(work: Work, phase: Phase, waiting: ProvisionState) -> Result:
     await work.power_off()
-    options = pxe_options(work.settings.boot)
+    options = await work.settings.boot.prepare(work.node, phase.name.lower())
 
     def join(tx: Tx) -> Result:
         vifs.unplug(tx, work.node)
@@ -59,4 +58,5 @@ async def leave_provider(work: Work, done: Done) -> Result:
     left = await work.store.read(lambda tx: provisioning.on_provider_networks(tx, work.node))
     if left:
         return Wait(f"{left[0].switch_port} to leave VLAN {left[0].vlan}")
+    await work.settings.boot.discard(work.node.id)
     return done
