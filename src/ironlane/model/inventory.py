@@ -22,6 +22,8 @@ class SwitchKind(StrEnum):
     """Open vSwitch through OVSDB (RFC 7047)."""
     OPENCONFIG = "openconfig"
     """Any switch with OpenConfig models over NETCONF (RFC 6241)."""
+    GNMI = "gnmi"
+    """Any switch with OpenConfig models over gNMI."""
     CLI = "cli"
     """A switch's command line over SSH; option `platform` says whose."""
     OPENFLOW = "openflow"

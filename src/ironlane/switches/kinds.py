@@ -11,9 +11,18 @@ from ironlane.switches.openconfig.driver import OpenConfigDriver
 from ironlane.switches.openflow import OpenFlowDriver
 from ironlane.switches.openvswitch import OpenVSwitchDriver
 
+
+def _gnmi(access: Access) -> SwitchDriver:
+    """Its library is the heaviest of all, so it is loaded when a switch needs it."""
+    from ironlane.switches.gnmi import GnmiDriver
+
+    return GnmiDriver(access)
+
+
 KINDS: Mapping[str, Callable[[Access], SwitchDriver]] = {
     SwitchKind.OPENVSWITCH: OpenVSwitchDriver,
     SwitchKind.OPENCONFIG: OpenConfigDriver,
+    SwitchKind.GNMI: _gnmi,
     SwitchKind.CLI: CliDriver,
     SwitchKind.OPENFLOW: OpenFlowDriver,
 }

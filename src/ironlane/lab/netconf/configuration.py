@@ -74,6 +74,11 @@ class Configuration:
         """The tree of `running` or `candidate`; not to be changed."""
         return {"running": self._running, "candidate": self._candidate}[source]
 
+    @property
+    def waiting(self) -> str | None:
+        """The <persist> of the commit that waits to be confirmed; None when none does."""
+        return None if self._pending is None else self._pending.persist
+
     def lock(self, target: str, session: int) -> None:
         """RFC 6241 section 7.5: also denied on a modified candidate, and on running during a confirmed commit."""
         holder = self._locks.get(target)
@@ -94,11 +99,15 @@ class Configuration:
 
     def edit(self, session: int, config: etree._Element, default: str) -> None:
         """Change the candidate; as a whole or not at all, whatever error-option asks for."""
-        self._check_free("candidate", session)
-        changed = copy.deepcopy(self._candidate)
         if default not in ("merge", "replace", "none"):
             raise RpcFault("invalid-value", f"no default-operation {default!r}", kind="protocol")
-        datastore.edit(changed, config, default)
+        self.change(session, lambda tree: datastore.edit(tree, config, default))
+
+    def change(self, session: int, edit: Callable[[etree._Element], None]) -> None:
+        """Change the candidate with a function of its tree; when that raises, nothing has changed."""
+        self._check_free("candidate", session)
+        changed = copy.deepcopy(self._candidate)
+        edit(changed)
         openconfig.complete(changed, self._ports)
         self._candidate, self._modified = changed, True
         self.edits += 1

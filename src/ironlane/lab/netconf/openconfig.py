@@ -14,6 +14,9 @@ from ironlane.lab.netconf.schema import IANA_IF_TYPE, NAMESPACES, xpath
 DEFAULT_VLAN = 1
 """Always defined, and what an access port is on that is told nothing else."""
 
+VLAN_COUNT = 4094
+"""VLANs 1 to 4094: a trunk that lists them all means all that are defined."""
+
 _INTERFACES = xpath("oc-if:interfaces", "oc-if:interface")
 _NAME = xpath("oc-if:name")
 _CONFIG_NAME = xpath("oc-if:config", "oc-if:name")
@@ -93,6 +96,26 @@ def _check_switched_vlan(config: etree._Element | None) -> None:
         element = config.find(leaf)
         if element is not None and mode != condition:
             raise _inapplicable(element, f"only applies to interface-mode {condition}")
+
+
+def check_strictly(tree: etree._Element) -> None:
+    """Check what only some switches insist on: VLANs of ports are defined, members of a LAG have none of their own.
+
+    Raises:
+        RpcFault: with the path of the first offending element.
+    """
+    defined = {int(_text(vlan, _VLAN_ID)) for vlan in tree.iterfind(_VLANS)} | {DEFAULT_VLAN}
+    for interface in tree.iterfind(_INTERFACES):
+        on_port = interface.find(_ON_PORT)
+        if on_port is not None and _text(interface, _AGGREGATE_ID):
+            raise RpcFault("invalid-value", "a member of a LAG has no VLANs of its own", path=path_of(on_port))
+        for config in (on_port, interface.find(_ON_LAG)):
+            for leaf in () if config is None else config.iterchildren(_ACCESS, _NATIVE, _TRUNK):
+                first, _, last = (leaf.text or "").strip().partition("..")
+                vlans = range(int(first), int(last or first) + 1)
+                unknown = sorted(set(vlans) - defined)
+                if unknown and len(vlans) < VLAN_COUNT:
+                    raise RpcFault("data-missing", f"VLAN {unknown[0]} is not defined", path=path_of(leaf))
 
 
 def _missing(element: etree._Element, message: str) -> RpcFault:

@@ -42,6 +42,16 @@ class Kind(Enum):
     LEAF_LIST = "leaf-list"
 
 
+class Form(Enum):
+    """What a leaf's value is in JSON (RFC 7951 section 6)."""
+
+    STRING = "string"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    NUMBER_OR_STRING = "number or string"
+    """A union: a number where the text is one, a string otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One schema node. `children` are by qualified tag; `key` is a list's key leaf, qualified.
@@ -54,6 +64,7 @@ class Node:
     key: str = ""
     accepts: Callable[[str], bool] = bool
     identities: str = ""
+    form: Form = Form.STRING
 
 
 def tag(name: str) -> str:
@@ -79,8 +90,8 @@ def _list(key: str, children: Mapping[str, Node]) -> Node:
     return Node(Kind.LIST, _children(children), key=tag(key))
 
 
-def _leaf(accepts: Callable[[str], bool]) -> Node:
-    return Node(Kind.LEAF, accepts=accepts)
+def _leaf(accepts: Callable[[str], bool], form: Form = Form.STRING) -> Node:
+    return Node(Kind.LEAF, accepts=accepts, form=form)
 
 
 def _one_of(*values: str) -> Callable[[str], bool]:
@@ -103,17 +114,18 @@ def _vlan_or_range(text: str) -> bool:
 
 _STRING = _leaf(lambda _: True)
 _NAME = _leaf(bool)
-_BOOLEAN = _leaf(_one_of("true", "false"))
-_UINT16 = _leaf(_number(0, 65535))
+_BOOLEAN = _leaf(_one_of("true", "false"), Form.BOOLEAN)
+_UINT16 = _leaf(_number(0, 65535), Form.NUMBER)
+_VLAN_ID = _leaf(_vlan_id, Form.NUMBER)
 
 _SWITCHED_VLAN = _container(
     {
         "oc-vlan:config": _container(
             {
                 "oc-vlan:interface-mode": _leaf(_one_of("ACCESS", "TRUNK")),
-                "oc-vlan:native-vlan": _leaf(_vlan_id),
-                "oc-vlan:access-vlan": _leaf(_vlan_id),
-                "oc-vlan:trunk-vlans": Node(Kind.LEAF_LIST, accepts=_vlan_or_range),
+                "oc-vlan:native-vlan": _VLAN_ID,
+                "oc-vlan:access-vlan": _VLAN_ID,
+                "oc-vlan:trunk-vlans": Node(Kind.LEAF_LIST, accepts=_vlan_or_range, form=Form.NUMBER_OR_STRING),
             }
         )
     }
@@ -171,10 +183,10 @@ _LACP_INTERFACE = _list(
 _DEFINED_VLAN = _list(
     "oc-netinst:vlan-id",
     {
-        "oc-netinst:vlan-id": _leaf(_vlan_id),
+        "oc-netinst:vlan-id": _VLAN_ID,
         "oc-netinst:config": _container(
             {
-                "oc-netinst:vlan-id": _leaf(_vlan_id),
+                "oc-netinst:vlan-id": _VLAN_ID,
                 "oc-netinst:name": _STRING,
                 "oc-netinst:status": _leaf(_one_of("ACTIVE", "SUSPENDED")),
             }
