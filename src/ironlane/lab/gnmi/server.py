@@ -302,7 +302,7 @@ class GnmiServer:
             return
         self.configuration.lock("candidate", session)
         try:
-            self.configuration.change(session, lambda candidate: self._edit(candidate, request))
+            self.configuration.edit_with(session, lambda candidate: self._edit(candidate, request))
             if commit is None:
                 self.configuration.commit(session)
             else:

@@ -101,9 +101,9 @@ class Configuration:
         """Change the candidate; as a whole or not at all, whatever error-option asks for."""
         if default not in ("merge", "replace", "none"):
             raise RpcFault("invalid-value", f"no default-operation {default!r}", kind="protocol")
-        self.change(session, lambda tree: datastore.edit(tree, config, default))
+        self.edit_with(session, lambda tree: datastore.edit(tree, config, default))
 
-    def change(self, session: int, edit: Callable[[etree._Element], None]) -> None:
+    def edit_with(self, session: int, edit: Callable[[etree._Element], None]) -> None:
         """Change the candidate with a function of its tree; when that raises, nothing has changed."""
         self._check_free("candidate", session)
         changed = copy.deepcopy(self._candidate)
