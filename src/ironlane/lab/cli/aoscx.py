@@ -200,8 +200,31 @@ def _save(shell: AoscxShell, match: re.Match[str]) -> str:
     return "Copying configuration: [Success]\n"
 
 
+def _checkpoint(shell: AoscxShell, match: re.Match[str]) -> str:
+    done = shell.device.take_checkpoint(match[1])
+    return "Copying configuration: [Success]\n" if done else shell.refused(f"checkpoint {match[1]} exists")
+
+
+def _erase_checkpoint(shell: AoscxShell, match: re.Match[str]) -> str:
+    gone = shell.device.checkpoints.pop(match[1], None)
+    return "" if gone is not None else shell.refused(f"checkpoint {match[1]} not found")
+
+
+def _rollback(shell: AoscxShell, match: re.Match[str]) -> str:
+    done = shell.device.restore_checkpoint(match[1])
+    return "Restoring configuration: [Success]\n" if done else shell.refused(f"checkpoint {match[1]} not found")
+
+
 AoscxShell.exec_lines = blocks.compiled(
-    blocks.EXEC, {"no page": blocks.nothing, "show running-config": _show_running, "write memory": _save}
+    blocks.EXEC,
+    {
+        "no page": blocks.nothing,
+        "show running-config": _show_running,
+        "write memory": _save,
+        r"copy running-config checkpoint (\w+)": _checkpoint,
+        r"erase checkpoint (\w+)": _erase_checkpoint,
+        r"checkpoint rollback (\w+)": _rollback,
+    },
 )
 AoscxShell.config_lines = blocks.compiled(
     blocks.CONFIG,

@@ -63,6 +63,7 @@ class Device:
         self._told = True
         self.running = self.factory()
         self.startup = copy.deepcopy(self.running)
+        self.checkpoints: dict[str, Config] = {}
 
     def factory(self) -> Config:
         """The configuration of a switch out of the box."""
@@ -102,6 +103,21 @@ class Device:
 
     def save(self) -> None:
         self.startup = copy.deepcopy(self.running)
+
+    def take_checkpoint(self, name: str) -> bool:
+        """Keep what runs under a name; False if there is one of that name already."""
+        if name in self.checkpoints:
+            return False
+        self.checkpoints[name] = copy.deepcopy(self.running)
+        return True
+
+    def restore_checkpoint(self, name: str) -> bool:
+        """Run what was kept, and only that; False if there is none of that name."""
+        if name not in self.checkpoints:
+            return False
+        self.running = copy.deepcopy(self.checkpoints[name])
+        self.tell()
+        return True
 
     def reboot(self) -> None:
         """What was not saved is lost."""

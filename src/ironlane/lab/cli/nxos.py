@@ -151,12 +151,31 @@ def _save(shell: NxosShell, match: re.Match[str]) -> str:
     return "[########################################] 100%\n" + blocks.save(shell, match)
 
 
+def _checkpoint(shell: NxosShell, match: re.Match[str]) -> str:
+    done = shell.device.take_checkpoint(match[1])
+    return ".......Done\n" if done else shell.refused(f"Checkpoint {match[1]} already exists")
+
+
+def _no_checkpoint(shell: NxosShell, match: re.Match[str]) -> str:
+    gone = shell.device.checkpoints.pop(match[1], None)
+    return "" if gone is not None else shell.refused(f"Checkpoint {match[1]} does not exist")
+
+
+def _rollback(shell: NxosShell, match: re.Match[str]) -> str:
+    if not shell.device.restore_checkpoint(match[1]):
+        return shell.refused(f"Checkpoint {match[1]} does not exist")
+    return "Generating Rollback patch\nExecuting Rollback Patch\nRollback completed successfully.\n"
+
+
 NxosShell.exec_lines = blocks.compiled(
     {key: handler for key, handler in blocks.EXEC.items() if not key.startswith("write")},
     {
         "show running-config interface": _show_interfaces,
         "show running-config vlan": _show_vlans,
         "copy running-config startup-config": _save,
+        r"checkpoint (\w+)": _checkpoint,
+        r"no checkpoint (\w+)": _no_checkpoint,
+        r"rollback running-config checkpoint (\w+) atomic": _rollback,
     },
 )
 NxosShell.config_lines = blocks.compiled(blocks.CONFIG, {r"vlan ([\d,-]+)": _define})

@@ -30,6 +30,10 @@ class Faults:
     """… or when it has been, before the answer."""
     drop_at: int | None = None
     """The connection breaks before this many further lines are carried out (counted down; None: never)."""
+    refuse_at: int | None = None
+    """So many further lines are carried out, then one is refused (counted down)."""
+    once: bool = False
+    """Nothing more goes wrong after the first `drop_at` or `drop_after`."""
     logins: bool = False
     """No password is accepted."""
 
@@ -173,17 +177,28 @@ class CliSwitch:
         if faults.drop_at is not None:
             faults.drop_at -= 1
         if _among(line, faults.drop_before) or (faults.drop_at is not None and faults.drop_at < 0):
+            faults.drop_at = None if faults.once else faults.drop_at
             self.drop()
             return False
         self.commands += 1
-        answer = shell.execute("no-such-command" if _among(line, faults.refuse) else line)
+        answer = shell.execute("no-such-command" if self._refused(line) else line)
         if _among(line, faults.drop_after):
+            if faults.once:
+                faults.drop_after.clear()
             self.drop()
             return False
         echo = "" if secret else line
         prompt = "" if shell.asks_password else shell.prompt
         process.stdout.write(f"{echo}\n{answer}{prompt}".replace("\n", "\r\n"))
         return True
+
+    def _refused(self, line: str) -> bool:
+        faults = self.faults
+        if faults.refuse_at is not None:
+            faults.refuse_at = faults.refuse_at - 1 if faults.refuse_at else None
+            if faults.refuse_at is None:
+                return True
+        return _among(line, faults.refuse)
 
     async def _take_time(self, line: str) -> None:
         seconds = self.delay

@@ -80,6 +80,9 @@ class SonicShell(Shell):
             ("portchannel", "member", "del"): self._part,
             ("portchannel", "add"): self._add_lag,
             ("portchannel", "del"): self._delete_lag,
+            ("checkpoint",): lambda rest: self._checkpoint("checkpoint", rest),
+            ("rollback",): lambda rest: self._checkpoint("rollback", rest),
+            ("delete-checkpoint",): lambda rest: self._checkpoint("delete-checkpoint", rest),
             ("mclag", "member", "add"): lambda rest: self._mclag(rest, True),
             ("mclag", "member", "del"): lambda rest: self._mclag(rest, False),
         }
@@ -195,6 +198,15 @@ class SonicShell(Shell):
             return f"Error: Portchannel {rest[0]} contains members. Remove members before deleting Portchannel!"
         del self.device.running.interfaces[rest[0]]
         return None
+
+    def _checkpoint(self, verb: str, rest: list[str]) -> str | None:
+        """Checkpoints of the Generic Config Updater."""
+        device, name = self.device, " ".join(rest)
+        if verb == "checkpoint":
+            return None if device.take_checkpoint(name) else f"Checkpoint {name} already exists"
+        if verb == "rollback":
+            return None if device.restore_checkpoint(name) else f"Checkpoint {name} does not exist"
+        return None if device.checkpoints.pop(name, None) is not None else f"Checkpoint {name} does not exist"
 
     def _mclag(self, rest: list[str], on: bool) -> str | None:
         if len(rest) != 2 or rest[0] != str(self.device.mclag_domain):

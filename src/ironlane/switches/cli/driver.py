@@ -1,8 +1,11 @@
 """The driver: a switch's command line over SSH, after a platform file.
 
 One plan is one transaction. Where the platform stages configuration, a refused line or a lost session leaves nothing
-behind; where every line counts at once (`capabilities.atomic_commit` False), a failure may leave the lines before it,
-and nothing is undone: what is observed next tells what is missing.
+behind. Where every line counts at once (`capabilities.atomic_commit` False), what was done before the failure is undone
+at once: the switch is looked at, in a new session if need be, and those ports of the plan that carry something else by
+now are given back what they carried. If the switch cannot be reached, or refuses that too, part of the plan is left;
+what is observed next tells which. Nothing but the plan's ports is written (invariant I6): a checkpoint, which takes
+back whatever anybody has changed since, is used only where the operator says so.
 
 VLANs are defined when ports are put on them, and never deleted: one without ports carries nothing.
 
@@ -17,6 +20,8 @@ Options of `Access.options`, besides those of `ironlane.switches.ssh`:
 `confirm_timeout`       seconds until the switch undoes a commit that was not confirmed, where it can do that
                         (default 0: commit outright; a confirmed commit takes twice the time)
 `commit_timeout`        seconds that a commit, or saving, may take (default 120)
+`checkpoint`            undo with a checkpoint of the whole configuration, where the platform has them (default
+                        false). It takes back what others have changed meanwhile: for switches that are ours alone
 `type_ahead`            how many characters are sent ahead of their answers, where lines are only staged (default 2000;
                         0: one line at a time). A terminal's buffer takes 4095
 `max_answer`            longest answer accepted from the switch, in characters (default 16 Mi)
@@ -50,6 +55,7 @@ _OPTIONS: Mapping[str, Any] = {
     "save": True,
     "confirm_timeout": 0,
     "commit_timeout": 120,
+    "checkpoint": False,
     "type_ahead": 2000,
     "max_answer": MAX_ANSWER,
 }
@@ -95,6 +101,9 @@ class CliDriver:
         self._commit_timeout: float = options["commit_timeout"]
         self._confirm_timeout: int = options["confirm_timeout"]
         self._type_ahead: int = options["type_ahead"]
+        self._checkpoint = self._platform.transaction.checkpoint if options["checkpoint"] else None
+        if options["checkpoint"] and self._checkpoint is None:
+            raise Invalid(f"{self._platform.title} has no use for checkpoints", field="options.checkpoint")
         if self._platform.transaction.confirmed is None and self._confirm_timeout:
             raise Invalid(f"{self._platform.title} has no confirmed commit", field="options.confirm_timeout")
         self.capabilities = capabilities(self._platform, confirmed=self._confirm_timeout > 0)
@@ -141,10 +150,13 @@ class CliDriver:
             return ()
         form = self._platform.transaction
         body = write.lines(plan, self._known or write.Known(), self._platform, define_vlans=self._define_vlans)
-        return (*form.reset, *form.begin, *body, *self._commit_lines())
+        before, after = ((), ()) if self._checkpoint is None else (self._checkpoint.take, self._checkpoint.drop)
+        drop = after if before else ()
+        return (*drop, *before, *form.reset, *form.begin, *body, *self._commit_lines(), *after, *self._save_lines())
 
     async def apply(self, plan: Plan) -> None:
-        """See `SwitchDriver.apply`. After a refusal the rest is not sent; what is staged is discarded."""
+        """See `SwitchDriver.apply`. After a refusal the rest is not sent; what is staged is discarded, what is done is
+        undone."""
         if not plan:
             return
         session = await self._connected()
@@ -152,17 +164,75 @@ class CliDriver:
             await self._look_again(session, plan)
         known, self._known = self._known or write.Known(), None
         body = write.lines(plan, known, self._platform, define_vlans=self._define_vlans)
-        form = self._platform.transaction
-        for line in form.reset:
+        await self._take_checkpoint(session)
+        for line in self._platform.transaction.reset:
             await session.ask(line)
+        begin, atomic = self._platform.transaction.begin, self._platform.transaction.atomic
+        counts = False
+        """Lines that count may have been sent."""
         try:
-            await self._stage(session, (*form.begin, *body))
+            if not atomic:
+                await self._stage(session, begin)
+                counts = True
+            await self._stage(session, (*begin, *body) if atomic else body)
             for line in self._commit_lines():
-                await session.send(line, max(self._commit_timeout, self._access.timeout))
-        except BaseException:
+                await session.send(line, self._patience)
+        except BaseException as error:
             await self._abort(session)
+            if counts and isinstance(error, Temporary | Permanent):
+                raise type(error)(f"{error.message}; {await self._undo(known.corrected(plan))}") from error
             raise
+        await self._drop_checkpoint(session)
+        for line in self._save_lines():
+            await session.send(line, self._patience)
         self._known = known.after(plan)
+
+    async def _undo(self, plan: Plan) -> str:
+        """Put back what a plan has done that was carried out in part. Tells what came of it."""
+        changes = {change.port: change for change in plan.changes}
+        try:
+            session = await self._connected()
+            if self._checkpoint is not None:
+                for line in self._checkpoint.restore:
+                    await session.send(line, self._patience)
+                await self._drop_checkpoint(session)
+            seen = (await self._look_again(session, plan)).ports
+            if all(seen.get(port) == change.after for port, change in changes.items()):
+                return "all of it had been done by then"
+            back = [
+                replace(change, before=seen[port], after=change.before)
+                for port, change in changes.items()
+                if port in seen and seen[port] != change.before and read.understood(change.before)
+            ]
+            back = [change for change in back if write.expressible(change, self._platform)]
+            if back:
+                known = self._known or write.Known()
+                lines = write.lines(replace(plan, changes=tuple(back)), known, self._platform, define_vlans=False)
+                form = self._platform.transaction
+                self._known = None
+                for line in (*form.begin, *lines, *form.commit):
+                    await session.send(line, self._patience)
+                seen = (await self._look_again(session, plan)).ports
+        except (Temporary, Permanent) as failure:
+            return f"what had been done by then could not be undone: {failure.message}"
+        left = sorted(port for port, change in changes.items() if seen.get(port) != change.before)
+        return f"not as before: {', '.join(left)}" if left else "what had been done by then was undone"
+
+    async def _take_checkpoint(self, session: CliSession) -> None:
+        if self._checkpoint is not None:
+            await self._drop_checkpoint(session)
+            for line in self._checkpoint.take:
+                await session.send(line, self._patience)
+
+    async def _drop_checkpoint(self, session: CliSession) -> None:
+        if self._checkpoint is not None:
+            for line in self._checkpoint.drop:
+                await session.ask(line)
+
+    @property
+    def _patience(self) -> float:
+        """Seconds for lines that take their time."""
+        return max(self._commit_timeout, self._access.timeout)
 
     async def _stage(self, session: CliSession, lines: Sequence[str]) -> None:
         if not (self._type_ahead and self._platform.transaction.atomic):
@@ -178,10 +248,10 @@ class CliDriver:
 
     async def save(self) -> None:
         """See `switches.base.Saving`."""
-        if self._save and self._platform.transaction.save:
+        if self._save_lines():
             session = await self._connected()
-            for line in self._platform.transaction.save:
-                await session.send(line, max(self._commit_timeout, self._access.timeout))
+            for line in self._save_lines():
+                await session.send(line, self._patience)
 
     async def close(self) -> None:
         """See `SwitchDriver.close`."""
@@ -197,7 +267,10 @@ class CliDriver:
             clock = f"{seconds // 3600:02}:{seconds % 3600 // 60:02}:{seconds % 60:02}"
             limits = {"clock": clock, "minutes": -(-seconds // 60)}
             commit = (*write.expand(form.confirmed.commit, limits), *write.expand(form.confirmed.confirm, limits))
-        return (*commit, *(form.save if self._save else ()))
+        return tuple(commit)
+
+    def _save_lines(self) -> tuple[str, ...]:
+        return self._platform.transaction.save if self._save else ()
 
     async def _read(self, session: CliSession, ports: Collection[str]) -> read.Observation:
         """What the switch shows. Answers that are the last ones once more mean the same, and are not read again."""

@@ -231,6 +231,15 @@ class Confirmed(_Form):
     """… and what is found in its answer then."""
 
 
+class Checkpoint(_Form):
+    """A copy of the whole configuration that the switch can go back to, whoever changed it since."""
+
+    take: tuple[str, ...]
+    restore: tuple[str, ...]
+    drop: tuple[str, ...]
+    """Also before another is taken; may fail."""
+
+
 class Transaction(_Form):
     """How a plan's lines are put into force."""
 
@@ -242,6 +251,8 @@ class Transaction(_Form):
     confirmed: Confirmed | None = None
     abort: tuple[str, ...] = ()
     """After a refusal; may fail."""
+    checkpoint: Checkpoint | None = None
+    """Where every line counts."""
     save: tuple[str, ...] = ()
     """Makes the running configuration survive a reboot."""
 

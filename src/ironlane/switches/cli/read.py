@@ -18,6 +18,7 @@ from ironlane.switches.cli.platform import Platform, Question
 from ironlane.switches.cli.write import Known
 
 _ALL = range(VLAN_MIN, VLAN_MAX + 1)
+_NOT_UNDERSTOOD = "[not understood: "
 _INTEGERS = ("lag", "min_links")
 
 
@@ -75,6 +76,11 @@ def observation(answers: Sequence[str], wanted: Collection[str], platform: Platf
         Known(members, frozenset(defined), ports, foreign, mlags, domain),
         frozenset(others | {mlag for number, mlag in mlags.items() if number in others}),
     )
+
+
+def understood(config: PortConfig) -> bool:
+    """A port config that was read is the whole truth."""
+    return _NOT_UNDERSTOOD not in config.description
 
 
 def statements(question: Question, answer: str) -> Iterator[str]:
@@ -204,7 +210,7 @@ class _Reader:
             problem = problem or strange
         description = _unquoted(str(port.facts.get("description", "")))
         if reason := unknown or problem:
-            description = f"{description} [not understood: {reason}]".strip()
+            description = f"{description} {_NOT_UNDERSTOOD}{reason}]".strip()
         return replace(config, enabled=enabled, description=description)
 
     def mlag(self, number: int) -> int | None:

@@ -104,6 +104,11 @@ def lines(plan: Plan, known: Known, platform: Platform, *, define_vlans: bool = 
     return sent
 
 
+def expressible(change: Change, platform: Platform) -> bool:
+    """Whether `lines` would take the change."""
+    return not _problem(change, platform)
+
+
 def expand(steps: Iterable[Any], values: Mapping[str, Any]) -> Iterator[str]:
     """The lines of a template."""
     for step in steps:
