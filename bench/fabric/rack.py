@@ -15,8 +15,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncssh
+from lxml import etree
 
-from bench.fabric.shape import PASSWORD, Shape, port_name, switch_name
+from bench.fabric.shape import IDLE_VLAN, PASSWORD, Shape, port_name, switch_name
+from ironlane.model.fabric import PortConfig, SwitchId, Vlan
+from ironlane.model.plan import Change, Plan, idle_config
+from ironlane.switches.openconfig import write
+from ironlane.switches.openconfig.names import NetconfDialect
 
 _LIMIT = 64 * 1024 * 1024
 
@@ -35,7 +40,8 @@ class Rack:
         return self._process.pid
 
     async def ask(self, question: str) -> Any:
-        """`commits`, `lines`: one number for each switch. `snapshot`, `restore`: keep what runs, and go back to it."""
+        """`commits`, `lines`: one number for each switch. `snapshot`, `restore`: keep what runs, and go back to it.
+        `fill`: put all ports on the idle VLAN (NETCONF only)."""
         assert self._process.stdin is not None and self._process.stdout is not None  # noqa: PT018 - pipes
         self._process.stdin.write(question.encode() + b"\n")
         answer = await self._process.stdout.readline()
@@ -109,7 +115,7 @@ class _NetconfRack:
     def __init__(self, shape: Shape, key: asyncssh.SSHKey) -> None:
         from ironlane.lab.netconf.server import NetconfServer
 
-        names = [port_name(index) for index in range(shape.ports)]
+        self._names = names = [port_name(index) for index in range(shape.ports)]
         self.switches = [
             NetconfServer(names, _quiet, password=PASSWORD, host_key=key, rpc_delay=shape.delay)
             for _ in range(shape.switches)
@@ -120,6 +126,18 @@ class _NetconfRack:
 
     def lines(self) -> list[int]:
         return [switch.edits for switch in self.switches]
+
+    def fill(self) -> None:
+        idle = idle_config(Vlan(IDLE_VLAN))
+        first = self.switches[0].configuration
+        changes = tuple(Change(port, PortConfig(enabled=False), idle) for port in self._names)
+        text = write.edit_config(Plan(SwitchId("any"), changes), {}, NetconfDialect())
+        edit = etree.fromstring(text).find("{*}config")
+        assert edit is not None
+        first.edit(0, edit, "merge")
+        first.commit(0)
+        self._kept = [first.read("running")] * len(self.switches)
+        self.restore()
 
     def snapshot(self) -> None:
         self._kept = [copy.deepcopy(switch.configuration.read("running")) for switch in self.switches]
@@ -145,6 +163,7 @@ async def _serve(shape: Shape) -> None:
         "lines": switches.lines,
         "snapshot": switches.snapshot,
         "restore": switches.restore,
+        "fill": getattr(switches, "fill", lambda: None),
     }
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 PHYSICAL_NETWORK = "physnet1"
 PROVISIONING_VLAN = 100
 TENANT_VLANS = (1000, 1999)
+IDLE_VLAN = 999
+"""What `bench.scale` has its ports on while nobody is attached."""
 PASSWORD = "bench-only"
 
 

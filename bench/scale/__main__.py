@@ -28,13 +28,15 @@ class Climb:
     ports: int
     sizes: tuple[int, ...]
     windows: tuple[float, ...]
+    filled: bool = False
+    """The switches are as they should be before they are enrolled, so that their enrolment needs no commit."""
 
 
 FULL = (
     Climb("netconf", 48, (100, 500, 1000, 2000), (60, 30, 30, 60)),
-    Climb("netconf", 12, (2000,), (10,)),
-    Climb("netconf", 24, (2000,), (10,)),
-    Climb("netconf", 96, (2000,), (10,)),
+    Climb("netconf", 12, (2000,), (10,), filled=True),
+    Climb("netconf", 24, (2000,), (10,), filled=True),
+    Climb("netconf", 96, (2000,), (10,), filled=True),
     Climb("cli", 48, (200,), (60,)),
 )
 QUICK = (Climb("netconf", 48, (20, 100), (5, 5)), Climb("cli", 48, (20,), (5,)))
@@ -60,12 +62,12 @@ async def run(climbs: Sequence[Climb], results: Path) -> dict[str, Any]:
 
 async def _measured(climb: Climb, steps: list[dict[str, Any]]) -> None:
     begun = time.monotonic()
-    async with fleet(climb.kind, climb.sizes[-1], climb.ports) as switches, service() as running:
+    async with fleet(climb.kind, climb.sizes[-1], climb.ports, filled=climb.filled) as switches, service() as running:
         first = 0
         print(f"{climb.kind}: {climb.sizes[-1]} switches × {climb.ports}, service is process {running.pid}", flush=True)
         for last, window in zip(climb.sizes, climb.windows, strict=True):
             taken = await measure.step(running, switches, first, last, window)
-            steps.append(taken.record())
+            steps.append({**taken.record(), "filled": climb.filled})
             print(f"{last:>6}  {taken}  idle {taken.idle(300.0):.1%}  {time.monotonic() - begun:.0f} s", flush=True)
             first = last
 

@@ -10,12 +10,10 @@ from typing import Any
 
 from bench.fabric.rack import rack
 from bench.fabric.service import FABRIC
-from bench.fabric.shape import PHYSICAL_NETWORK, Shape, port_name, switch_mac, switch_name
+from bench.fabric.shape import IDLE_VLAN, PHYSICAL_NETWORK, Shape, port_name, switch_mac, switch_name
 from ironlane.cli.client import Client
 
 PROCESSES = 2
-IDLE_VLAN = 999
-"""Every port is on it, so that a switch has something to tell about each: a commit at the enrolment, no bindings."""
 _AT_ONCE = 8
 
 
@@ -37,13 +35,19 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(kind: str, switches: int, ports: int) -> AsyncIterator[Fleet]:
-    """Start virtual switches of a kind ("netconf" or "cli"); they end with the block."""
+async def fleet(kind: str, switches: int, ports: int, *, filled: bool = False) -> AsyncIterator[Fleet]:
+    """Start virtual switches of a kind ("netconf" or "cli"); they end with the block.
+
+    Every port is to be on an idle VLAN, so that a switch has something to tell about each. If they are `filled`, the
+    switches have that already, and their enrolment needs no commit.
+    """
     async with AsyncExitStack() as stack:
         addresses: list[Address] = []
         for number in range(PROCESSES):
             share = (switches + number) // PROCESSES
             running = await stack.enter_async_context(rack(Shape(kind, share, ports)))
+            if filled:
+                await running.ask("fill")
             addresses += [Address(port, running.host_key) for port in running.ports]
         yield Fleet(kind, ports, tuple(addresses))
 

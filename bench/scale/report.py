@@ -19,12 +19,13 @@ def table(found: Mapping[str, Any]) -> str:
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     lines += [
-        f"| {s['kind']} | {s['switches']} | {s['ports']} | {s['enrolled']} in {s['enrol_seconds']:.0f} s"
+        f"| {s['kind']} | {s['switches']} | {s['ports']} | {s['enrolled']} in {s['enrol_seconds']:.0f} s{' ¹' if s['filled'] else ''}"
         f" | {s['enrol_cpu'] / s['enrolled'] * 1000:.0f} ms | {_standing(s)} | {s['idle']:.1%}"
         f" | {s['audit_seconds']:.1f} s | {s['audit_cpu']:.1f} s | {s['audit_cpu'] / s['switches'] * 1000:.1f} ms"
         f" | {s['memory']:.0f} MiB | {s['files']} |"
         for s in found["steps"]
     ]
+    lines += ["", "¹ Their ports were on the idle VLAN already: no commit."]
     if found["problems"]:
         lines += ["", "Not measured:", "", *(f"- {problem}" for problem in found["problems"])]
     return "\n".join(lines)
