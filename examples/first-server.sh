@@ -11,14 +11,16 @@ url=http://127.0.0.1:$port
 work=$(mktemp -d)
 
 export IRONLANE_SECRET_SWITCHES=switch-password IRONLANE_SECRET_BMCS=bmc-password
+gateway=${GATEWAY_PORT:-9799}
 export IRONLANE_URL=$url IRONLANE_TFTP_SERVER=10.100.0.1 IRONLANE_BOOT_FILE=ramdisk
+export IRONLANE_AGENT_PROXY=http://127.0.0.1:$gateway
 
 step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 
 step "the service, and a rack to try it on"
 ironlane serve --port "$port" --database "sqlite:///$work/first-server.sqlite" --log-level warning &
 serve=$!
-ironlane lab "$here/virtual-rack.yaml" --url "$url" &
+ironlane lab "$here/virtual-rack.yaml" --url "$url" --gateway-port "$gateway" &
 lab=$!
 trap 'kill "$lab" "$serve" 2>/dev/null; wait; rm -rf "$work"' EXIT
 for _ in $(seq 300); do
@@ -69,7 +71,9 @@ openstack baremetal node provide server-1 --wait 60
 step "a tenant port, attached as VIF; deploy"
 openstack port create server-1 -f value -c id --network red --vnic-type baremetal
 openstack baremetal node vif attach server-1 "$(openstack port show server-1 -f value -c id)"
-openstack baremetal node set server-1 --instance-info image_source=file:///dev/null
+image=http://127.0.0.1:$gateway/disk.img
+checksum=$(python3 -c "import hashlib, urllib.request as u; print(hashlib.sha256(u.urlopen('$image').read()).hexdigest())")
+openstack baremetal node set server-1 --instance-info image_source="$image" --instance-info image_checksum="$checksum"
 openstack baremetal node deploy server-1 --wait 60
 openstack port show server-1 -c status -c mac_address -c binding_host_id -c binding_profile
 status=$(openstack port show server-1 -f value -c status)

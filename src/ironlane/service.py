@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
+from ironlane.agent.client import AgentClient
 from ironlane.api.baremetal import app as baremetal
 from ironlane.api.fabric import app as fabric
 from ironlane.api.networking import app as networking
@@ -59,6 +60,7 @@ class Service:
         self._settings = settings
         self.store: Store = open_store(settings.database_url, vault=Vault(settings.encryption_keys()))
         self.power: Mapping[str, PowerDriver] = {name: make() for name, make in DRIVERS.items()}
+        self.agents = AgentClient(proxy=settings.agent_proxy)
         self.members = Members(self.store, _membership(settings, self.power), ttl=settings.ttl)
         self.fabric = FabricLoop(
             self.store,
@@ -79,6 +81,7 @@ class Service:
             lease=lambda: self.members.lease,
             ring=lambda: self.members.ring,
             power=self.power,
+            agents=self.agents,
             settings=LifecycleSettings(
                 cleaning_network=settings.cleaning_network,
                 provisioning_network=settings.provisioning_network,
@@ -86,6 +89,10 @@ class Service:
                 add_ports=settings.inspection_add_ports,
                 cabling=settings.cabling,
                 report_timeout=timedelta(seconds=settings.report_timeout),
+                agent_silence=timedelta(seconds=settings.agent_silence),
+                clean_timeout=timedelta(seconds=settings.clean_timeout),
+                deploy_timeout=timedelta(seconds=settings.deploy_timeout),
+                clean_priorities=settings.clean_priorities,
                 boot=self.boot or FixedBoot(settings.boot),
             ),
             ttl=settings.ttl,
@@ -110,7 +117,12 @@ class Service:
             routes=[
                 Route("/healthz", self._health),
                 Mount("/networking", networking.create(self.store)),
-                Mount("/baremetal", baremetal.create(self.store, cabling=settings.cabling)),
+                Mount(
+                    "/baremetal",
+                    baremetal.create(
+                        self.store, heartbeat_timeout=int(settings.agent_silence), cabling=settings.cabling
+                    ),
+                ),
                 Mount("/fabric", fabric.create(self.store, settings.cabling)),
             ]
         )
@@ -137,6 +149,7 @@ class Service:
         await self.fabric.close()
         for driver in self.power.values():
             await driver.close()
+        await self.agents.close()
         await self.members.stop()
         if self.dhcp is not None:
             await self.dhcp.stop()

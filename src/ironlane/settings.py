@@ -94,10 +94,23 @@ class Settings(BaseSettings):
     """How often a switch is read without a cause, to find what somebody else changed on its ports."""
 
     report_timeout: float = 1800.0
-    """How long a server that was booted to be inspected, cleaned or deployed may take for its report."""
+    """How long a server that was booted to be inspected, cleaned or deployed may take until its agent is heard of."""
 
-    agent_heartbeat: int = 60
-    """How often the ramdisk on a server is told to report."""
+    agent_silence: float = 300.0
+    """How long an agent at work may be silent before the node is failed. Agents are told, and report several times in
+    this span."""
+
+    clean_timeout: float = 86400.0
+    """How long cleaning may take in all, once the agent is there."""
+
+    deploy_timeout: float = 7200.0
+    """How long writing the image may take in all, once the agent is there."""
+
+    clean_priorities: dict[str, int] = Field(default_factory=dict)
+    """Priorities of clean steps other than the agent's own, as JSON: `{"erase_devices": 0}` leaves the slow one out."""
+
+    agent_proxy: str = ""
+    """HTTP proxy by which agents are reached, for a conductor that is not on the provisioning networks itself."""
 
     tftp_server: str = "127.0.0.1"
     """TFTP server in the DHCP answers of servers that boot a ramdisk."""

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
+from ironlane.agent.client import AgentClient
 from ironlane.conductor.fabric import FabricLoop, FabricSettings, driver_factory
 from ironlane.conductor.lifecycle import LifecycleLoop
 from ironlane.conductor.members import Members
@@ -28,6 +29,7 @@ from ironlane.store import (
     physical_networks,
     portgroups,
     ports,
+    ramdisks,
     switches,
     vifs,
 )
@@ -105,6 +107,7 @@ class Site:
         self.store = store
         self.leaves = {name: MemorySwitch(name) for name in MACS}
         self.power = FakePower()
+        self.agents = AgentClient(timeout=5.0)
         self.audit = timedelta(minutes=5)
         self.settings = LifecycleSettings(first_retry=timedelta(milliseconds=5), last_retry=timedelta(milliseconds=50))
 
@@ -138,6 +141,7 @@ class Site:
             lease=lambda: members.lease,
             ring=lambda: members.ring,
             power={"fake-hardware": self.power},
+            agents=self.agents,
             settings=self.settings,
             ttl=members.ttl,
         )
@@ -223,8 +227,8 @@ class Site:
 
         def work(tx: Tx) -> None:
             addresses = [port.address for port in baremetal_ports.of_node(tx, node.id)]
-            _, token = nodes.record_lookup(tx, addresses, None)
-            nodes.record_heartbeat(tx, node.id, token, status=status, message=message)
+            _, token = ramdisks.record_lookup(tx, addresses, None)
+            ramdisks.record_heartbeat(tx, node.id, token, status=status, message=message)
 
         await self.store.write(work)
 

@@ -13,10 +13,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from ironlane.agent.client import Agent, AgentClient, CommandStatus
+from ironlane.lab.certificate import self_signed
 from ironlane.lab.dhcp import ExtraOption, PortLease
 from ironlane.lab.forwarding import LagMembership, PortForwarding
+from ironlane.lab.gateway import Gateway
 from ironlane.lab.rack import NicDescription, RackDescription, VirtualRack, standard_racks
-from ironlane.lab.server import Stage, Timings
+from ironlane.lab.server import Stage, Timings, VirtualServer
+from ironlane.model.errors import Permanent, Temporary
 
 from .wiring import access
 
@@ -31,12 +35,12 @@ class BaremetalApi:
 
     def __init__(self, state: str = "wait call-back") -> None:
         self.state = state
-        self.heartbeats: dict[str, list[str | None]] = {}
+        self.heartbeats: dict[str, list[dict[str, Any]]] = {}
         self.files: list[str] = []
         self.url = ""
 
     async def lookup(self, request: web.Request) -> web.Response:
-        assert request.headers["X-OpenStack-Ironic-API-Version"] == "1.72"
+        assert request.headers["X-OpenStack-Ironic-API-Version"] == "1.68"
         node = {
             "uuid": request.query["addresses"].partition(",")[0],
             "provision_state": self.state,
@@ -47,7 +51,7 @@ class BaremetalApi:
     async def heartbeat(self, request: web.Request) -> web.Response:
         body = await request.json()
         assert body["agent_token"] == "secret"
-        self.heartbeats.setdefault(request.match_info["node"], []).append(body.get("agent_status"))
+        self.heartbeats.setdefault(request.match_info["node"], []).append(body)
         return web.Response(status=202)
 
     async def file(self, request: web.Request) -> web.Response:
@@ -120,11 +124,11 @@ async def test_a_server_boots_from_the_network_and_reports() -> None:
         server.set_boot_device("pxe")
         assert (server.boot_device, server.boot_persistent) == ("pxe", False)
         await server.power_on()
-        await server.until(lambda s: s.agent is not None and len(s.agent.heartbeats) >= 4)
+        await server.until(lambda s: s.agent is not None and s.agent.heartbeats >= 4)
         assert server.agent is not None
-        assert server.agent.heartbeats[:4] == ["start", "end", "", ""]
-        assert api.heartbeats[server.agent.node][:3] == ["start", "end", None]
-        assert server.disk_image == "debian"
+        body = api.heartbeats[server.agent.node][0]
+        assert body["callback_url"] == "https://10.100.1.11:9999"
+        assert body["agent_verify_ca"].startswith("-----BEGIN CERTIFICATE-----")
         assert server.nics["eth0"].lldp is not None
         assert (server.nics["eth0"].lldp.system_name, server.nics["eth0"].lldp.port) == ("leaf-1a", "Ethernet1")
         assert (server.boot_device, server.boot_persistent) == ("disk", True)
@@ -141,15 +145,74 @@ async def test_a_server_boots_from_the_network_and_reports() -> None:
         assert not server.nics["eth0"].carrier
 
 
-async def test_cleaning_wipes_the_disk_and_an_empty_disk_halts() -> None:
-    async with baremetal_api("clean wait") as api, rack_of(one_rack(disk_image="old"), api) as rack:
+async def test_an_agent_takes_orders_through_the_gateway_while_it_is_on_the_wire() -> None:
+    gateway = Gateway()
+    await gateway.start()
+    client = AgentClient(timeout=10, proxy=gateway.url)
+    try:
+        async with baremetal_api("clean wait") as api, rack_of(one_rack(disk_image="old"), api) as rack:
+            gateway.find_agent = rack.agent_port
+            server = rack.servers["server-1-1"]
+            load_all(rack, access(PROVISION), "a")
+            server.set_boot_device("pxe")
+            await server.power_on()
+            await server.until(lambda s: s.agent is not None and s.agent.heartbeats >= 1)
+            body = api.heartbeats["52:54:01:01:00:00"][0]
+            agent = Agent(body["callback_url"], "secret", body["agent_verify_ca"])
+            await _wiped(client, agent, server)
+            await _written(client, agent, server, gateway)
+            with pytest.raises(Permanent, match="does not take our token"):
+                await client.commands(replace(agent, token="guess"))
+            with pytest.raises(Permanent, match="certificate that is not of the CA"):
+                await client.commands(replace(agent, certificate=self_signed(IPv4Address("10.100.1.11"))[1]))
+            load_all(rack, access(TENANT), "a")
+            with pytest.raises(Temporary, match="cannot be talked to"):
+                await client.commands(agent)
+            load_all(rack, access(PROVISION), "a")
+            assert len(await client.commands(agent)) == 5
+            await client.run(agent, "standby.power_off", {})
+            await server.until(lambda s: s.stage is Stage.OFF)
+            with pytest.raises(Temporary):
+                await client.commands(agent)
+    finally:
+        await client.close()
+        await gateway.stop()
+
+
+async def _wiped(client: AgentClient, agent: Agent, server: VirtualServer) -> None:
+    listed = await client.run(agent, "clean.get_clean_steps", {"node": {}, "ports": []}, wait=True)
+    steps = listed.result["clean_steps"]["GenericHardwareManager"]
+    order = {"step": steps[0], "node": {}, "ports": [], "clean_version": listed.result["hardware_manager_version"]}
+    assert server.agent is not None
+    assert server.agent.commands is not None
+    server.agent.commands.work = 1.0
+    assert (await client.run(agent, "clean.execute_clean_step", order)).status is CommandStatus.RUNNING
+    server.agent.commands.work = 0.0
+    with pytest.raises(Temporary, match="busy"):
+        await client.run(agent, "clean.execute_clean_step", order)
+    await server.until(lambda s: s.disk_image is None)
+    mismatch = await client.run(agent, "clean.execute_clean_step", {**order, "clean_version": {"x": "1"}}, wait=True)
+    assert (mismatch.status, "versions used by ironic" in mismatch.error) == (CommandStatus.VERSION_MISMATCH, True)
+
+
+async def _written(client: AgentClient, agent: Agent, server: VirtualServer, gateway: Gateway) -> None:
+    info = gateway.instance_info
+    image = {"id": "x", "urls": [info["image_source"]], "os_hash_algo": "sha256", "os_hash_value": "0" * 64}
+    wrong = await client.run(agent, "standby.prepare_image", {"image_info": image}, wait=True)
+    assert (wrong.status, "verification checksum" in wrong.error) == (CommandStatus.FAILED, True)
+    assert server.disk_image is None
+    image["os_hash_value"] = info["image_checksum"]
+    right = await client.run(agent, "standby.prepare_image", {"image_info": image}, wait=True)
+    assert right.status is CommandStatus.SUCCEEDED
+    assert server.disk_image == info["image_source"]
+    with pytest.raises(Permanent, match="404"):
+        await client.run(agent, "rescue.finalize_rescue", {})
+
+
+async def test_an_empty_disk_halts() -> None:
+    async with rack_of(one_rack()) as rack:
         server = rack.servers["server-1-1"]
-        load_all(rack, access(PROVISION), "a")
-        server.set_boot_device("pxe")
         await server.power_on()
-        await server.until(lambda s: s.agent is not None and "end" in s.agent.heartbeats)
-        assert server.disk_image is None
-        await server.reset()
         await server.until(lambda s: s.stage is Stage.HALTED)
 
 
@@ -284,10 +347,10 @@ async def test_sixteen_servers_boot_side_by_side() -> None:
                 server.set_boot_device("pxe")
                 await server.power_on()
             for server in rack.servers.values():
-                await server.until(lambda s: s.agent is not None and "end" in s.agent.heartbeats)
+                await server.until(lambda s: s.agent is not None and s.agent.heartbeats >= 1)
             took = time.monotonic() - began
         assert len(api.heartbeats) == 16
-        print(f"16 servers from power-on to the agent's end: {took:.2f} s")
+        print(f"16 servers from power-on to the agent's first heartbeat: {took:.2f} s")
         assert took < 10
 
 

@@ -17,7 +17,8 @@ from ironlane.cli.client import Client, Refused, Unreachable
 from ironlane.cli.demo.phases import Phases
 from ironlane.cli.demo.reaching import Sampler, Tenancy
 from ironlane.cli.demo.site_text import PROVIDER_VLANS, demo_racks, site_text
-from ironlane.cli.virtual import boot_server, virtual_rack
+from ironlane.cli.virtual import environment, running_gateway, virtual_rack
+from ironlane.lab.gateway import Gateway
 from ironlane.lab.machine import BootDevice, Machine, Power
 from ironlane.lab.rack import RackDescription, VirtualRack
 from ironlane.lab.server import Stage
@@ -86,6 +87,7 @@ class Bench:
     folder: Path
     zygote: Zygote
     rack: VirtualRack
+    gateway: Gateway
     front: Front
     client: Client
     port: int
@@ -109,11 +111,12 @@ class Bench:
         vlans: dict[int, str] = {}
         async with AsyncExitStack() as stack:
             front = await stack.enter_async_context(Front.running(f"http://127.0.0.1:{port}"))
-            rack = await stack.enter_async_context(virtual_rack(description(), front.url))
+            gateway = await stack.enter_async_context(running_gateway())
+            rack = await stack.enter_async_context(virtual_rack(description(), front.url, gateway))
             client = await stack.enter_async_context(Client(front.backend))
             history = History(rack, lambda vlan: VLAN_NAMES.get(vlan) or vlans.get(vlan) or f"VLAN {vlan}")
             phases = Phases(client, list(rack.servers), lambda _states: None)
-            bench = cls(folder, zygote, rack, front, client, port, history, phases, database, vlans)
+            bench = cls(folder, zygote, rack, gateway, front, client, port, history, phases, database, vlans)
             keeping = asyncio.create_task(bench._keep_running())
             try:
                 await bench.until_up()
@@ -152,7 +155,7 @@ class Bench:
         database = self.database or f"sqlite:///{self.folder}/bench.sqlite"
         argv = ["serve", "--port", str(self.port), "--database", database]
         argv += ["--hostname", "bench", "--log-level", "info"]
-        env = {**SECRETS, **boot_server(self.rack.description).environment}
+        env = {**SECRETS, **environment(self.rack.description, self.gateway)}
         env |= ENCRYPTION_KEY if self.database else {}
         while True:
             self.process = self.zygote.start(argv, env, self.log)
@@ -196,7 +199,7 @@ class Bench:
 
     def _agents(self) -> list[Any]:
         servers = [(server, server.agent) for server in self.rack.servers.values()]
-        return [(s.name, s.stage.value, a and (a.heartbeats[-3:], a.refused[-1:])) for s, a in servers]
+        return [(s.name, s.stage.value, a and (a.heartbeats, a.done[-3:], a.refused[-1:])) for s, a in servers]
 
     async def furnish(self) -> None:
         """Enrolled and manageable; from here on the history counts."""
@@ -211,6 +214,7 @@ class Bench:
             self.vlans[vlan] = tenant
             for node in members:
                 await self.phases.attach(node, network, tenant)
+        await self.phases.choose_image(self.gateway.instance_info)
 
     def tenancy(self) -> Tenancy:
         return Tenancy(TENANTS, {f"services.{vlan}": "conductor" for vlan in PROVIDER_VLANS})
@@ -276,7 +280,8 @@ class Moments:
       `confirmed-commit` is on trial, the `commit` after it for good.
     - `forwards`: the switch forwards otherwise than before, in the middle of carrying out a commit.
     - `bmc`: `set_boot_device`, `power_on`, `power_off`, carried out and not answered.
-    - `agent`: `lookup`, `start`, `end` are in the rows, and the answer is lost; `told`: the answer has arrived.
+    - `agent`: `lookup`, `start` (the first heartbeat) are in the rows, and the answer is lost; `told`: it has arrived.
+    - `ordered`: a command that the agent has taken, and not answered.
     """
 
     def __init__(self, bench: Bench) -> None:
@@ -288,6 +293,8 @@ class Moments:
         assert bench.rack.redfish is not None
         for system in bench.rack.redfish.systems.values():
             system.machine = _Watched(system.machine, lambda what: bench.meet("bmc", what))
+        for server in bench.rack.servers.values():
+            server.ordered = lambda name: bench.meet("ordered", name) and None
         bench.front.answered = lambda what: bench.meet("agent", what)
         bench.front.delivered = lambda what: bench.meet("told", what)
 

@@ -15,8 +15,8 @@ Hook = Callable[[str], bool]
 class Front:
     """Listens on a port of its own; `backend` is the service's URL.
 
-    `answered(what)` is called with `lookup`, `start`, `end` (the heartbeats) when the service has accepted that;
-    True: the answer is lost. `delivered(what)` is called when it has been sent on.
+    `answered(what)` is called with `lookup` and `start` (the first heartbeat of a boot) when the service has accepted
+    that; True: the answer is lost. `delivered(what)` is called when it has been sent on.
     """
 
     def __init__(self, backend: str) -> None:
@@ -26,6 +26,8 @@ class Front:
         self.delivered: Hook = lambda _what: False
         self.tokens: set[str] = set()
         """The agent tokens that the service has told."""
+        self.heard: set[str] = set()
+        """Those that a heartbeat was accepted with."""
 
     @classmethod
     @asynccontextmanager
@@ -56,7 +58,7 @@ class Front:
                 content = await answer.read()
         except aiohttp.ClientError:
             return _lost(request)
-        what = _what(request, body) if answer.status < 300 else ""
+        what = self._what(request, body) if answer.status < 300 else ""
         if what == "lookup":
             self.tokens.add(json.loads(content)["config"]["agent_token"])
         if what and self.answered(what):
@@ -68,16 +70,18 @@ class Front:
             self.delivered(what)
         return response
 
+    def _what(self, request: web.Request, body: bytes) -> str:
+        if request.path.endswith("/v1/lookup"):
+            return "lookup"
+        if "/v1/heartbeat/" in request.path:
+            token = json.loads(body)["agent_token"]
+            if token not in self.heard:
+                self.heard.add(token)
+                return "start"
+        return ""
+
 
 def _lost(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=502)
-
-
-def _what(request: web.Request, body: bytes) -> str:
-    if request.path.endswith("/v1/lookup"):
-        return "lookup"
-    if "/v1/heartbeat/" in request.path:
-        return next((status for status in ("start", "end") if f'"agent_status": "{status}"'.encode() in body), "")
-    return ""

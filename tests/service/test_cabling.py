@@ -18,7 +18,8 @@ from ironlane.cli.apply.run import apply
 from ironlane.cli.client import Client
 from ironlane.cli.demo.phases import Phases
 from ironlane.cli.demo.site_text import SECRETS, demo_racks, site_text
-from ironlane.cli.virtual import boot_server, virtual_rack
+from ironlane.cli.virtual import boot_server, running_gateway, virtual_rack
+from ironlane.lab.gateway import Gateway
 from ironlane.lab.rack import RackDescription, VirtualRack
 from ironlane.lab.server import Stage
 from ironlane.service import Server
@@ -69,10 +70,17 @@ class Site:
     rack: VirtualRack
     client: Client
     phases: Phases
+    gateway: Gateway
 
     @classmethod
     @asynccontextmanager
     async def running(cls, folder: Path) -> AsyncIterator[Site]:
+        async with running_gateway() as gateway, cls._running(folder, gateway) as site:
+            yield site
+
+    @classmethod
+    @asynccontextmanager
+    async def _running(cls, folder: Path, gateway: Gateway) -> AsyncIterator[Site]:
         description, port = swapped(), free_port()
         boot = boot_server(description).environment
         settings = Settings(
@@ -81,6 +89,7 @@ class Site:
             hostname="c1",
             tftp_server=boot["IRONLANE_TFTP_SERVER"],
             boot_file=boot["IRONLANE_BOOT_FILE"],
+            agent_proxy=gateway.url,
             cleaning_network="cleaning",
             inspection_network="provisioning",
         )
@@ -88,8 +97,8 @@ class Site:
         serving = asyncio.create_task(server.run())
         try:
             url = await server.listening()
-            async with virtual_rack(description, url) as rack, Client(url) as client:
-                yield cls(rack, client, Phases(client, list(rack.servers), lambda _states: None))
+            async with virtual_rack(description, url, gateway) as rack, Client(url) as client:
+                yield cls(rack, client, Phases(client, list(rack.servers), lambda _states: None), gateway)
         finally:
             server.stop()
             await serving
@@ -175,6 +184,7 @@ async def test_swapped_cables_are_found_before_a_tenant_is_on_them(site: Site) -
     }
 
     await site.phases.provision("provide", "available")
+    await site.phases.choose_image(site.gateway.instance_info)
     await asyncio.gather(*(site.ask(node, "active") for node in site.rack.servers))
     failed = await site.until_state(ONE, "deploy failed")
     assert (

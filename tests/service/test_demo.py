@@ -42,7 +42,7 @@ async def test_the_demo_runs_and_prints_who_reaches_whom(tmp_path: Path) -> None
 
 def _demo(rack: VirtualRack) -> tuple[_Demo, io.StringIO]:
     output = io.StringIO()
-    return _Demo(Console(file=output, width=120), Client(NOWHERE), rack, Path("none")), output
+    return _Demo(Console(file=output, width=120), Client(NOWHERE), rack, Path("none"), {}), output
 
 
 def _watch(rack: VirtualRack) -> InvariantWatch:

@@ -41,7 +41,7 @@ async def test_first_server() -> None:
     process = await asyncio.create_subprocess_exec(
         "bash",
         str(EXAMPLES / "first-server.sh"),
-        env={**os.environ, "PORT": str(free_port())},
+        env={**os.environ, "PORT": str(free_port()), "GATEWAY_PORT": str(free_port())},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -28,14 +28,15 @@ RAMDISK = [
     ("told", "lookup"),
     ("agent", "start"),
     ("told", "start"),
-    ("agent", "end"),
-    ("told", "end"),
 ]
+WIPE = [("ordered", "get_clean_steps"), ("ordered", "execute_clean_step"), ("ordered", "execute_clean_step")]
+WRITE = [("ordered", name) for name in ("get_deploy_steps", "prepare_image", "install_bootloader", "sync", "power_off")]
 MOMENTS = {
     "provide": [
         *JOIN,
         ("switch before", "get-config"),
         *RAMDISK,
+        *WIPE,
         ("bmc", "power_off"),
         ("switch", "confirmed-commit"),
         ("switch before", "unlock"),
@@ -43,6 +44,7 @@ MOMENTS = {
     "deploy": [
         *(("switch", "lock"), ("switch", "validate"), ("switch", "unlock")),
         *RAMDISK,
+        *WRITE,
         *(("forwards", "commit"), ("switch", "commit")),
         # Off the provisioning network; now the tenant's, on two switches.
         *(("switch", "edit-config"), ("forwards", "commit"), ("switch", "commit")),
@@ -51,7 +53,13 @@ MOMENTS = {
     "delete": [
         *(("bmc", "power_off"), ("switch before", "confirmed-commit"), ("switch", "confirmed-commit")),
         *(("switch before", "commit"), ("switch", "commit"), ("switch", "edit-config"), ("switch", "commit")),
-        *(("bmc", "power_on"), ("told", "lookup"), ("agent", "end"), ("bmc", "power_off"), ("switch", "commit")),
+        *(
+            ("bmc", "power_on"),
+            ("told", "lookup"),
+            ("ordered", "execute_clean_step"),
+            ("bmc", "power_off"),
+            ("switch", "commit"),
+        ),
     ],
 }
 

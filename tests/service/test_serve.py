@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from ironlane.cli.apply.run import apply
 from ironlane.cli.client import Client, Refused
 from ironlane.cli.demo.site_text import site_text
-from ironlane.cli.virtual import boot_server, virtual_rack
+from ironlane.cli.virtual import environment, running_gateway, virtual_rack
 from ironlane.lab.rack import VirtualRack
 from ironlane.site.check import read_site
 from tests.conftest import _new_database as new_database
@@ -106,8 +106,12 @@ async def test_sigterm_finishes_the_commit_in_hand_and_gives_up_the_lease(tmp_pa
     port, log = free_port(), tmp_path / "service.log"
     arguments = ("--port", str(port), "--database", f"sqlite:///{tmp_path}/x.sqlite", "--hostname", "c1")
     url = f"http://127.0.0.1:{port}"
-    async with virtual_rack(description(), url) as rack, Client(url) as client:
-        env = {**SECRETS, **boot_server(rack.description).environment}
+    async with (
+        running_gateway() as gateway,
+        virtual_rack(description(), url, gateway) as rack,
+        Client(url) as client,
+    ):
+        env = {**SECRETS, **environment(rack.description, gateway)}
         async with serving(*arguments, env=env, log=log) as process:
             await until(lambda: healthy(client), "the service")
             await enrol(client, rack)

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from ironlane.model.errors import Conflict, Forbidden, Invalid, IronlaneError, NotFound, Permanent, Rejected, Temporary
+from ironlane.model.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    IronlaneError,
+    NotFound,
+    Permanent,
+    Rejected,
+    Temporary,
+    Unauthorized,
+)
 
 STATUS: dict[type[IronlaneError], int] = {
     Invalid: 400,
+    Unauthorized: 401,
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,

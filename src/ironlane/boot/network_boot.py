@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ironlane.boot.dhcp_options import BootSettings, pxe_options
+from ironlane.model.errors import Permanent
 from ironlane.model.node import Node
 
 
@@ -32,7 +33,12 @@ class FixedBoot:
     def __init__(self, settings: BootSettings | None = None) -> None:
         self._options = pxe_options(settings or BootSettings())
 
-    async def prepare(self, node: Node, purpose: str) -> Sequence[Mapping[str, Any]]:  # noqa: ARG002
+    async def prepare(self, node: Node, purpose: str) -> Sequence[Mapping[str, Any]]:
+        if purpose == "provisioning" and node.deploy_interface == "ramdisk":
+            raise Permanent(
+                f"node {node.label} has deploy_interface ramdisk, and this conductor makes no boot files of a tenant's"
+                " kernel and ramdisk; give it a directory for them (boot_host)"
+            )
         return self._options
 
     async def discard(self, node_id: str) -> None:

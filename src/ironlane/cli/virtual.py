@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from ironlane.lab.firmware import Timings
+from ironlane.lab.gateway import Gateway
 from ironlane.lab.rack import RackDescription, VirtualRack
 from ironlane.lab.services import NetworkingApiPorts
+from ironlane.model.errors import Permanent
 
 BOOT_FILE = "ramdisk"
 """The boot file that the virtual rack's TFTP server has; the service has to name it (IRONLANE_BOOT_FILE)."""
@@ -34,9 +36,31 @@ def boot_server(description: RackDescription) -> BootServer:
     return BootServer("127.0.0.1")
 
 
+def environment(description: RackDescription, gateway: Gateway) -> dict[str, str]:
+    """Settings of a service that is to boot the rack's servers, and to reach their agents."""
+    return {**boot_server(description).environment, "IRONLANE_AGENT_PROXY": gateway.url}
+
+
 @asynccontextmanager
-async def virtual_rack(description: RackDescription, url: str) -> AsyncIterator[VirtualRack]:
-    """The rack, running: DHCP answers from the Networking API at `url`, agents report to the Baremetal API there."""
+async def running_gateway(port: int = 0) -> AsyncIterator[Gateway]:
+    """A gateway into a rack that may be plugged together later."""
+    gateway = Gateway()
+    try:
+        await gateway.start(port)
+    except OSError as error:
+        raise Permanent(f"the gateway cannot listen on 127.0.0.1 port {port}: {error.strerror}") from error
+    try:
+        yield gateway
+    finally:
+        await gateway.stop()
+
+
+@asynccontextmanager
+async def virtual_rack(
+    description: RackDescription, url: str, gateway: Gateway | None = None
+) -> AsyncIterator[VirtualRack]:
+    """The rack, running: DHCP answers from the Networking API at `url`, agents report to the Baremetal API there, and
+    are reached through the gateway."""
     ports = NetworkingApiPorts(f"{url}/networking")
     rack = VirtualRack(
         description,
@@ -53,6 +77,8 @@ async def virtual_rack(description: RackDescription, url: str) -> AsyncIterator[
                 host.add_vlan(vlan, shared)
     try:
         async with rack:
+            if gateway is not None:
+                gateway.find_agent = rack.agent_port
             yield rack
     finally:
         await ports.close()

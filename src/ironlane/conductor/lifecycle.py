@@ -6,7 +6,6 @@ All waiting is on rows and events; nothing sleeps. The state table is in `handle
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
+from ironlane.agent.client import AgentClient
 from ironlane.conductor.handlers import HANDLERS
 from ironlane.conductor.ring import Ring
 from ironlane.conductor.work import Done, Failed, LifecycleSettings, Result, Retry, Wait, Work, power_driver
@@ -42,6 +42,7 @@ class LifecycleLoop:
         lease: gives the lease to act under; raises Temporary when there is none.
         ring: gives the ring of live conductors.
         power: power drivers by the name that nodes use.
+        agents: talks to the agents in ramdisks.
         settings: this conductor's networks and patience.
         ttl: how long a lease lives without heartbeat.
     """
@@ -53,6 +54,7 @@ class LifecycleLoop:
         lease: Callable[[], Lease],
         ring: Callable[[], Ring],
         power: Mapping[str, PowerDriver],
+        agents: AgentClient,
         settings: LifecycleSettings,
         ttl: timedelta,
     ) -> None:
@@ -60,6 +62,7 @@ class LifecycleLoop:
         self._lease = lease
         self._ring = ring
         self._power = power
+        self._agents = agents
         self._settings = settings
         self._ttl = ttl
 
@@ -71,7 +74,7 @@ class LifecycleLoop:
             return None
         try:
             guard = partial(_guard, node=node, lease=lease)
-            work = Work(node, power_driver(self._power, node), self._store, self._settings, guard)
+            work = Work(node, power_driver(self._power, node), self._agents, self._store, self._settings, guard)
             result = await self._out_of_band(work) or await self._handle(work)
         except Temporary as error:
             result = Retry(error)
@@ -123,9 +126,12 @@ class LifecycleLoop:
     def _record(self, tx: Tx, node: Node, result: Result, lease: Lease) -> timedelta | None:
         if _generation(tx, node, lease) != node.generation:
             return AT_ONCE  # a client has asked for something else meanwhile; what came out is of no more use
-        # Meanwhile others may have written there: the ramdisk's heartbeat, the gate's warning.
-        told = node_rows.by_id(tx, node.id).driver_internal_info
-        changes, delay = self._outcome(replace(node, driver_internal_info=told), result)
+        changes, delay = self._outcome(node, result)
+        # What the ramdisk reported meanwhile stays.
+        info = {**node_rows.by_id(tx, node.id).driver_internal_info, WAITING_FOR: None}
+        info |= {WAITING_FOR: result.reason} if isinstance(result, Wait) else {}
+        info |= result.info if isinstance(result, Done) else {}
+        changes["driver_internal_info"] = {key: value for key, value in info.items() if value is not None}
         changes["due_at"] = None if delay is None else tx.now + delay
         if changes.get("provision_state", node.provision_state) != node.provision_state:
             changes["provision_updated_at"] = tx.now
@@ -144,7 +150,7 @@ class LifecycleLoop:
         if isinstance(result, Done):
             return self._done(node, result)
         if isinstance(result, Wait):
-            return {"attempts": 0, "driver_internal_info": _waiting(node, result.reason)}, result.delay
+            return {"attempts": 0}, result.delay
         if isinstance(result, Retry) and node.attempts + 1 < self._settings.attempts:
             delay = min(self._settings.first_retry * (1 << min(node.attempts, 16)), self._settings.last_retry)
             log.warning("node step failed", node=node.label, error=result.error.message, attempts=node.attempts + 1)
@@ -157,7 +163,6 @@ class LifecycleLoop:
             **result.changes,
             "step": result.step,
             "attempts": 0,
-            "driver_internal_info": _waiting(node, None),
         }
         state = result.state or node.provision_state
         if result.state is not None:
@@ -176,7 +181,6 @@ class LifecycleLoop:
             "step": None,
             "target_power_state": None,
             "boot_device_due": False,
-            "driver_internal_info": _waiting(node, None),
         }
         if node.provision_state not in WORKING:
             # What a client asked of the BMC has failed and is given up; what else is to be done still is.
@@ -199,8 +203,3 @@ def _generation(tx: Tx, node: Node, lease: Lease) -> int:
 def _guard(tx: Tx, node: Node, lease: Lease) -> None:
     if _generation(tx, node, lease) != node.generation:
         raise Temporary(f"node {node.label} is asked for something else now")
-
-
-def _waiting(node: Node, reason: str | None) -> dict[str, Any]:
-    info = {k: v for k, v in node.driver_internal_info.items() if k != WAITING_FOR}
-    return info if reason is None else {**info, WAITING_FOR: reason}

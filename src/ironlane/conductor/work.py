@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from ironlane.agent.client import AgentClient
 from ironlane.boot.network_boot import FixedBoot, NetworkBoot
 from ironlane.model.cabling import CablingPolicy
 from ironlane.model.errors import IronlaneError, Permanent
@@ -27,11 +28,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Go on at once: to `state` (None: stay), at `step` in it. `changes` are written with it."""
+    """Go on at once: to `state` (None: stay), at `step` in it. `changes` are columns that are written with it, `info`
+    keys of `driver_internal_info` (None: off)."""
 
     state: ProvisionState | None = None
     step: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,18 @@ class LifecycleSettings:
     """Which NICs of an inspected server become baremetal ports."""
     cabling: CablingPolicy = field(default_factory=CablingPolicy)
     report_timeout: timedelta = timedelta(minutes=30)
-    """How long a booted server may take for its report."""
+    """How long a booted server may take for its report, or until its agent is heard of."""
+    agent_silence: timedelta = timedelta(minutes=5)
+    """How long an agent at work may be silent; it is told to send heartbeats several times in this span."""
+    agent_poll: timedelta = timedelta(seconds=10)
+    """How often an agent at work is asked how far it is, beside the heartbeat that it sends when it is done."""
+    clean_timeout: timedelta = timedelta(hours=24)
+    deploy_timeout: timedelta = timedelta(hours=2)
+    """How long the agent may work in all."""
+    shutdown: timedelta = timedelta(seconds=30)
+    """How long a ramdisk may take to shut itself down before the power is cut."""
+    clean_priorities: Mapping[str, int] = field(default_factory=dict)
+    """Priorities of the agent's clean steps other than its own ones; 0 leaves a step out."""
     first_retry: timedelta = timedelta(seconds=1)
     last_retry: timedelta = timedelta(minutes=1)
     attempts: int = 8
@@ -89,6 +103,7 @@ class Work:
 
     node: Node
     power: PowerDriver
+    agents: AgentClient
     store: Store
     settings: LifecycleSettings
     guard: Transaction[None]

@@ -1,4 +1,7 @@
-"""The deploy ramdisk's agent: it looks its node up in the Baremetal API, does the work and reports by heartbeats."""
+"""The deploy ramdisk's agent: it looks its node up in the Baremetal API, serves its command API, and sends heartbeats.
+
+Source: ironic-python-agent, `agent.py`, `ironic_api_client.py`, `api/app.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,24 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 
+from ironlane.lab.agent_api import CommandApi
+from ironlane.lab.agent_commands import AgentCommands, Disk
+from ironlane.lab.certificate import self_signed
 from ironlane.lab.firmware import Booted, Timings
 
-API_VERSION = "1.72"
-"""The first microversion in which a heartbeat carries `agent_status` (Ironic's REST API version history)."""
+__all__ = ["Agent", "AgentRecord", "Disk"]
+
+API_VERSION = "1.68"
+"""The first microversion in which a heartbeat carries `agent_verify_ca` (Ironic's REST API version history)."""
+
+PORT = 9999
+"""Where the agent says that it listens."""
 
 _API_IN_SCRIPT = re.compile(rb"ipa-api-url=(\S+)")
-_WIPE_STATES = {"cleaning", "clean wait"}
-_WRITE_STATES = {"deploying", "wait call-back"}
-
-
-class Disk(Protocol):
-    """What the agent wipes and writes."""
-
-    disk_image: str | None
 
 
 @dataclass(slots=True)
@@ -31,20 +34,29 @@ class AgentRecord:
     """What one run of the agent did, for tests and the demo to look at."""
 
     node: str = ""
-    heartbeats: list[str] = field(default_factory=list)
-    """`agent_status` of each heartbeat that the API accepted; empty text for idle ones."""
+    heartbeats: int = 0
+    """How many the API accepted."""
     unreachable: int = 0
     """Calls not made because the services did not answer on the wire."""
     refused: list[str] = field(default_factory=list)
     """Calls that the API did not accept, with its answer."""
+    commands: AgentCommands | None = None
+    """What the conductor ordered."""
+
+    @property
+    def done(self) -> list[str]:
+        """Names of the commands that were given, in order."""
+        return [command.name for command in self.commands.given] if self.commands else []
 
 
 class Agent:
     """One run of the agent, from the finished network boot until it is cancelled (the power goes off).
 
     Each call to the API is made only when the services' address answers ARP over the virtual wire right then: a
-    server outside the provisioning network cannot report, though the HTTP itself runs beside the wire.
-    `on_change` is called whenever the record or the disk changed.
+    server outside the provisioning network cannot report, though the HTTP itself runs beside the wire. The command API
+    listens on loopback, and the rack's gateway leads there from the agent's address on the wire.
+    `on_change` is called whenever the record or the disk changed, `power_off` when the agent shuts its server down,
+    `ordered` with the name of each command that the agent takes.
     """
 
     def __init__(
@@ -57,56 +69,77 @@ class Agent:
         http: aiohttp.ClientSession,
         timings: Timings,
         on_change: Callable[[], None],
+        power_off: Callable[[], None],
+        ordered: Callable[[str], None],
     ) -> None:
         named = _API_IN_SCRIPT.search(booted.content)
-        self._api = (named[1].decode() if named else api_url).rstrip("/")
+        self._url = (named[1].decode() if named else api_url).rstrip("/")
         self._booted = booted
         self._addresses = addresses
-        self._disk = disk
         self._http = http
         self._timings = timings
         self._on_change = on_change
+        self._ordered = ordered
         self._token = ""
-        self.record = AgentRecord()
+        self._wake = asyncio.Event()
+        self._certificate = ""
+        self._api: CommandApi | None = None
+        commands = AgentCommands(disk, self._fetch, timings.work, self._finished, power_off)
+        self._commands = commands
+        self.record = AgentRecord(commands=commands)
+
+    @property
+    def port(self) -> int | None:
+        """TCP port of the command API on this machine's loopback address, while it listens."""
+        return self._api.port if self._api is not None else None
 
     async def run(self) -> None:
-        """Look up, do the work, then idle for good."""
+        """Look up, listen, and send heartbeats for good: at regular times, and when a command is over."""
         answer = await self._until_accepted("GET", "/v1/lookup", params={"addresses": ",".join(self._addresses)})
-        node = answer["node"]
         self._token = answer.get("config", {}).get("agent_token") or ""
-        self.record.node = node["uuid"]
-        await self._heartbeat("start")
-        await asyncio.sleep(self._timings.work)
-        self._work(node)
-        await self._heartbeat("end")
-        while True:
-            await asyncio.sleep(self._timings.heartbeat)
-            await self._heartbeat("")
+        self.record.node = answer["node"]["uuid"]
+        tls, self._certificate = self_signed(self._booted.endpoint.addresses[0].ip)
+        self._api = CommandApi(self._commands, self._token, self._ordered)
+        async with self._api.listening(tls):
+            while True:
+                self._wake.clear()
+                await self._heartbeat()
+                try:
+                    async with asyncio.timeout(self._timings.heartbeat):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
 
-    def _work(self, node: dict[str, Any]) -> None:
-        state = node.get("provision_state")
-        if state in _WIPE_STATES:
-            self._disk.disk_image = None
-        elif state in _WRITE_STATES:
-            self._disk.disk_image = str((node.get("instance_info") or {}).get("image_source") or "image")
+    def _finished(self) -> None:
+        """A command is over: the conductor is to know at once."""
+        self._wake.set()
+        self._on_change()
 
-    async def _heartbeat(self, status: str) -> None:
+    async def _heartbeat(self) -> None:
         body = {
-            "callback_url": "http://127.0.0.1:9999",
+            "callback_url": f"https://{self._booted.endpoint.addresses[0].ip}:{PORT}",
             "agent_version": "ironlane-lab",
             "agent_token": self._token,
-            "agent_status_message": "",
+            "agent_verify_ca": self._certificate,
         }
-        if status:
-            body["agent_status"] = status
         await self._until_accepted("POST", f"/v1/heartbeat/{self.record.node}", json=body)
-        self.record.heartbeats.append(status)
+        self.record.heartbeats += 1
         self._on_change()
+
+    async def _fetch(self, url: str) -> bytes:
+        if not self._reaches():
+            raise OSError("no route to host")
+        async with self._http.get(url) as response:
+            response.raise_for_status()
+            return await response.read()
+
+    def _reaches(self) -> bool:
+        return self._booted.endpoint.resolve(self._booted.services) is not None
 
     async def _until_accepted(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         """Repeat the call until the API says 2xx; answers the JSON object it sent, empty if none."""
         while True:
-            if self._booted.endpoint.resolve(self._booted.services) is None:
+            if not self._reaches():
                 self.record.unreachable += 1
             else:
                 try:
@@ -118,7 +151,7 @@ class Agent:
 
     async def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         headers = {"X-OpenStack-Ironic-API-Version": API_VERSION}
-        async with self._http.request(method, self._api + path, headers=headers, **request) as response:
+        async with self._http.request(method, self._url + path, headers=headers, **request) as response:
             response.raise_for_status()
             answer = await response.json() if response.content_type == "application/json" else {}
             return answer if isinstance(answer, dict) else {}

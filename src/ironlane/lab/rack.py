@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from types import TracebackType
 from typing import Self
 
@@ -214,6 +214,16 @@ class VirtualRack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._running.__aexit__(kind, error, trace)
+
+    def agent_port(self, address: IPv4Address) -> int | None:
+        """TCP port on loopback of the agent that answers ARP for an address, asked by the services hosts right now."""
+        for host in self.services.values():
+            for vlan in host.vlans:
+                mac = host.endpoint(vlan).resolve(address)
+                for server in self.servers.values() if mac is not None else ():
+                    if any(nic.mac == mac for nic in server.nics.values()):
+                        return server.agent_port
+        return None
 
     def reach(self) -> Reach:
         """Measure who reaches whom now."""

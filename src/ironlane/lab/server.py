@@ -73,6 +73,9 @@ class VirtualServer:
         self.stage = Stage.OFF
         self.agent: AgentRecord | None = None
         """What the latest run of the agent did."""
+        self.ordered: Callable[[str], None] = lambda _name: None
+        """Called with the name of each command that the agent takes, before it is answered."""
+        self._running_agent: Agent | None = None
         self.os: InstalledOs | None = None
         """The running operating system."""
         self.journal: deque[str] = deque(maxlen=200)
@@ -80,6 +83,7 @@ class VirtualServer:
         self._device: BootDevice = "disk"
         self._once: BootDevice | None = None
         self._task: asyncio.Task[None] | None = None
+        self._shutdown: asyncio.Task[None] | None = None
         self._power_lock = asyncio.Lock()
         self._changed = asyncio.Event()
 
@@ -136,6 +140,23 @@ class VirtualServer:
     async def close(self) -> None:
         """Power off. An error that ended the boot process is raised here at the latest."""
         await self.power_off()
+
+    @property
+    def agent_port(self) -> int | None:
+        """TCP port on loopback of the running agent's command API; None when none listens."""
+        return self._running_agent.port if self._running_agent is not None else None
+
+    async def crash(self) -> None:
+        """The ramdisk or the operating system stops dead; the power stays on."""
+        async with self._power_lock:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait([self._task])
+        self._say("crashed")
+
+    def _shut_down(self) -> None:
+        """What runs on the server turns it off."""
+        self._shutdown = asyncio.get_running_loop().create_task(self.power_off())
 
     def interface(self, nic: str) -> Interface:
         """The end of the cable at a NIC.
@@ -211,8 +232,10 @@ class VirtualServer:
                 http=http,
                 timings=self.timings,
                 on_change=self._notify,
+                power_off=self._shut_down,
+                ordered=self.ordered,
             )
-            self.agent = agent.record
+            self.agent, self._running_agent = agent.record, agent
             self._enter(Stage.AGENT)
             self._say(
                 await inspect(
@@ -224,7 +247,10 @@ class VirtualServer:
                     timings=self.timings,
                 )
             )
-            await agent.run()
+            try:
+                await agent.run()
+            finally:
+                self._running_agent = None
 
     async def _network_boot(self, http: aiohttp.ClientSession) -> Booted:
         """Try the PXE NICs in turn until one boots."""

@@ -5,6 +5,7 @@
     IronlaneError
     ├── Rejected            the caller's fault: a 4xx answer, and nothing was stored
     │   ├── Invalid         400  a field is malformed, unknown, out of range or contradicts another
+    │   ├── Unauthorized    401  who asks has not proven who that is
     │   ├── Forbidden       403  not allowed, whoever asks
     │   ├── NotFound        404  no such thing
     │   └── Conflict        409  well-formed, but not in the present state
@@ -41,6 +42,10 @@ class Rejected(IronlaneError):
 
 class Invalid(Rejected):
     """A field is malformed, unknown, out of range or contradicts another."""
+
+
+class Unauthorized(Rejected):
+    """Who asks has not proven who that is: a token is missing or wrong."""
 
 
 class Forbidden(Rejected):

@@ -93,6 +93,24 @@ class Node:
         """What a person calls it: the name, else the UUID."""
         return self.name or self.id
 
+    @property
+    def deploy_interface(self) -> str:
+        """How it is cleaned and deployed: `direct`, `ramdisk`, or `fake`, for which whoever plays the ramdisk reports
+        `end` by itself."""
+        return self.interfaces.get("deploy_interface") or ("fake" if self.driver == "fake-hardware" else "direct")
+
+    @property
+    def has_agent(self) -> bool:
+        """Whether its ramdisk has an agent that takes commands."""
+        return self.deploy_interface != "fake"
+
+    @property
+    def capabilities(self) -> Mapping[str, str]:
+        """`properties.capabilities`: `boot_mode:uefi,secure_boot:true`."""
+        text = str(self.properties.get("capabilities") or "")
+        pairs = (part.partition(":") for part in text.split(","))
+        return {key.strip(): value.strip() for key, colon, value in pairs if colon}
+
 
 @dataclass(frozen=True, slots=True)
 class BaremetalPort:

@@ -1,12 +1,9 @@
-"""Nodes as rows: what clients wish of them, and what their ramdisk reports."""
+"""Nodes as rows, and what clients wish of them. What their ramdisk says of itself is in `ramdisks`."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -14,22 +11,10 @@ import sqlalchemy as sa
 
 from ironlane.model.errors import Conflict, Invalid, NotFound, Permanent
 from ironlane.model.node import Node, NodeId
-from ironlane.model.states import ProvisionState, step_for
+from ironlane.model.states import ProvisionState, Verb, step_for
 from ironlane.store.database import Tx
 from ironlane.store.tables import baremetal_ports, inventories, lldp_heard, nodes, portgroups
 from ironlane.store.vault import from_row
-
-WAITING = frozenset(
-    {
-        ProvisionState.CLEANING,
-        ProvisionState.CLEAN_WAIT,
-        ProvisionState.DEPLOYING,
-        ProvisionState.DEPLOY_WAIT,
-        ProvisionState.INSPECTING,
-        ProvisionState.INSPECT_WAIT,
-    }
-)
-"""States in which a ramdisk may run on the node: only then are lookup and heartbeat answered."""
 
 SECRETIVE = ("driver_info", "instance_info", "driver_internal_info")
 """Columns whose secrets are sealed in the rows."""
@@ -42,15 +27,6 @@ POWER_TARGETS: Mapping[str, str] = {
     "soft rebooting": "soft rebooting",
 }
 """`target` of a power change to what is stored in `target_power_state` until the loop has done it."""
-
-
-NEW_BOOT: Mapping[str, Any] = {
-    "agent_token_hash": None,
-    "agent_seen_at": None,
-    "agent_report": None,
-    "agent_message": None,
-}
-"""Columns of a node whose ramdisk has said nothing yet."""
 
 
 def create(tx: Tx, values: Mapping[str, Any]) -> Node:
@@ -138,6 +114,7 @@ def request_state(tx: Tx, node: Node, verb: str, changes: Mapping[str, Any] | No
         Invalid: unknown verb, or not possible in the node's state.
     """
     step = step_for(verb, node.provision_state, node=node.label)
+    aborted = f"aborted by request while it was {node.provision_state.value}" if verb == Verb.ABORT else None
     return update(
         tx,
         node.id,
@@ -148,7 +125,7 @@ def request_state(tx: Tx, node: Node, verb: str, changes: Mapping[str, Any] | No
             "provision_updated_at": tx.now,
             "step": None,
             "attempts": 0,
-            "last_error": None,
+            "last_error": aborted,
             "generation": node.generation + 1,
             "due_at": tx.now,
         },
@@ -182,75 +159,6 @@ def request_boot_device(tx: Tx, node: Node, device: str, *, persistent: bool) ->
     )
 
 
-def record_lookup(tx: Tx, addresses: Collection[str], node_uuid: str | None) -> tuple[Node, str | None]:
-    """The node that a ramdisk runs on, by its UUID or one of its NICs' MACs, and its token.
-
-    The token of a boot counts from the first heartbeat that proves it; from then on lookups are given None. Until then
-    each lookup is given a new one, which ends the one before: its answer may have been lost with the service, and the
-    ramdisk could never report.
-
-    Raises:
-        NotFound: no node, more than one, or one that waits for no ramdisk. Who asks is not told which.
-    """
-    who = node_uuid or ", ".join(addresses) or "without addresses"
-    matched = _by_lookup(tx, addresses, node_uuid)
-    if len(matched) != 1 or matched[0].provision_state not in WAITING:
-        raise NotFound("node", who)
-    node = matched[0]
-    if node.agent_token_hash is not None and node.agent_seen_at is not None:
-        return node, None
-    token = secrets.token_urlsafe(32)
-    return update(tx, node.id, {"agent_token_hash": token_hash(token)}), token
-
-
-def forget_ramdisk(tx: Tx, node_id: str) -> None:
-    """Before a ramdisk is booted: what the one of an earlier boot said, and its token, count no more."""
-    update(tx, node_id, NEW_BOOT)
-
-
-def record_heartbeat(
-    tx: Tx,
-    node_id: str,
-    token: str | None,
-    *,
-    status: str | None = None,
-    message: str | None = None,
-    callback_url: str | None = None,
-    version: str | None = None,
-) -> Node:
-    """What the ramdisk on a node says of itself; the lifecycle loop looks at the node at once.
-
-    `status` is `start`, `end`, `error`, or None for a mere sign of life, which leaves the last report standing.
-
-    Raises:
-        Invalid: wrong token, or none was given to a ramdisk of this boot.
-        Conflict: the node waits for no ramdisk.
-    """
-    node = by_id(tx, node_id)
-    if not _token_valid(node, token):
-        raise Invalid("Invalid or missing agent token received.", code="InvalidParameterValue", field="agent_token")
-    if node.provision_state not in WAITING:
-        raise Conflict(
-            f"Node {node.label} is in state {node.provision_state.value!r} and waits for no ramdisk",
-            code="InvalidState",
-        )
-    agent = {"agent_url": callback_url, "agent_version": version}
-    told = {key: value for key, value in agent.items() if value is not None}
-    changes: dict[str, Any] = {
-        "agent_seen_at": tx.now,
-        "due_at": tx.now,
-        "driver_internal_info": {**node.driver_internal_info, **told, "agent_last_heartbeat": tx.now.isoformat()},
-    }
-    if status is not None:
-        changes |= {"agent_report": status, "agent_message": message}
-    return update(tx, node.id, changes)
-
-
-def token_hash(token: str) -> str:
-    """What is stored of an agent token: SHA-256 in hex."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
 def seal(tx: Tx) -> int:
     """Seal all secrets with the first encryption key: those of a release that did not, and those of an older key.
 
@@ -271,19 +179,6 @@ def seal(tx: Tx) -> int:
             tx.execute(sa.update(nodes).where(nodes.c.id == row.id).values(changed))
             sealed += 1
     return sealed
-
-
-def _token_valid(node: Node, token: str | None) -> bool:
-    if node.agent_token_hash is None or token is None:
-        return False
-    return hmac.compare_digest(node.agent_token_hash, token_hash(token))
-
-
-def _by_lookup(tx: Tx, addresses: Collection[str], node_uuid: str | None) -> Sequence[Node]:
-    if node_uuid is not None:
-        return find(tx, id=node_uuid.lower())
-    owners = sa.select(baremetal_ports.c.node_id).where(baremetal_ports.c.address.in_(sorted(addresses)))
-    return find(tx, nodes.c.id.in_(owners))
 
 
 def _refuse_taken(tx: Tx, node_id: str, values: Mapping[str, Any]) -> None:

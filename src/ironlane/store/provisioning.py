@@ -94,6 +94,12 @@ def on_provider_networks(tx: Tx, node: Node) -> list[Attachment]:
     return [a for a in of_host(tx, node.id) if a.side is Side.PROVIDER]
 
 
+def addresses(tx: Tx, node: Node) -> list[str]:
+    """The IP addresses that the node's provision ports were given; empty where another DHCP server gives them."""
+    recorded = [port_id for nic in baremetal_ports.of_node(tx, node.id) for port_id in _recorded(nic)]
+    return [ip.ip_address for port in ports.find(tx, id=recorded) for ip in port.fixed_ips] if recorded else []
+
+
 def status_of(tx: Tx, network_port: str) -> tuple[str, str]:
     """`(status, reason)` of a network port; DOWN with a reason when it is gone."""
     row = tx.one(sa.select(port_rows.c.status, port_rows.c.status_reason).where(port_rows.c.id == network_port))

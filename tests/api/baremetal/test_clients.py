@@ -129,6 +129,8 @@ async def test_openstack_command_line(store: Store, address: str, tmp_path: Path
         " --resource-class bm -f json",
         "port create 52:54:00:00:00:01 --node n1 --pxe-enabled true --physical-network physnet1"
         " --local-link-connection switch_id=00:11:22:33:44:01 --local-link-connection port_id=Ethernet1 -f json",
+        "node set n1 --instance-info image_source=http://images.example/disk.img"
+        f" --instance-info image_checksum={'ab' * 32}",
         "node manage n1",
         "node show n1 -c provision_state -f json",
     )

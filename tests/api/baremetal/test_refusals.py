@@ -143,7 +143,7 @@ REFUSALS: list[tuple[str, str, Any, int, str]] = [
     ("GET", "/v1/lookup?node_uuid=x", None, 400, "node_uuid"),
     ("GET", "/v1/lookup?addresses=52:54:00:00:00:01", None, 404, "52:54:00:00:00:01"),
     ("POST", "/v1/heartbeat/n1", {}, 400, "callback_url"),
-    ("POST", "/v1/heartbeat/n1", {"callback_url": "x", "agent_token": "guess"}, 400, "agent_token"),
+    ("POST", "/v1/heartbeat/n1", {"callback_url": "x", "agent_token": "guess"}, 401, "agent token"),
     ("POST", "/v1/heartbeat/n1", {"callback_url": "x", "agent_status": "done"}, 400, "agent_status"),
     ("POST", "/v1/heartbeat/nosuch", {"callback_url": "x"}, 404, "nosuch"),
     # the rest

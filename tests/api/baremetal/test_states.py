@@ -12,6 +12,7 @@ from ironlane.store import nodes, tables
 from ironlane.store.database import Hint
 from tests.api.baremetal.conftest import Baremetal, fault
 
+IMAGE = {"image_source": "http://images.example/disk.img", "image_checksum": "ab" * 32}
 URL = "/v1/nodes/n1/states/provision"
 
 
@@ -68,7 +69,7 @@ async def test_what_comes_with_a_verb_is_kept_for_the_loop(api: Baremetal) -> No
     assert (await api.put(URL, {"target": "active", "configdrive": "abc", "deploy_steps": steps})).status == 202
     after = await stored(api)
     assert api.store.vault.opened(after.instance_info) == {"image_source": "x", "configdrive": "abc"}
-    assert after.driver_internal_info["deploy_steps"] == steps
+    assert after.driver_internal_info["user_deploy_steps"] == steps
     shown = await api.shown("/v1/nodes/n1/states")
     assert (shown["provision_state"], shown["target_provision_state"]) == ("deploying", "active")
 
@@ -108,7 +109,7 @@ async def test_validate_says_what_is_missing(api: Baremetal) -> None:
     assert "52:54:00:00:00:01" in (await api.shown("/v1/nodes/n1/validate"))["network"]["reason"]
     add = [
         {"op": "add", "path": "/driver_info/ipmi_address", "value": "127.0.0.1"},
-        {"op": "add", "path": "/instance_info/image_source", "value": "x"},
+        {"op": "add", "path": "/instance_info", "value": IMAGE},
     ]
     await api.patch("/v1/nodes/n1", *add)
     link = {"switch_id": "00:11:22:33:44:01", "port_id": "Ethernet1"}
@@ -159,7 +160,7 @@ async def test_a_ramdisk_gets_one_token_and_reports_with_it(api: Baremetal) -> N
     heartbeat = {"callback_url": "http://127.0.0.1:9999", "agent_version": "1", "agent_status": "start"}
     for wrong in (None, "guess", token + "x", unheard, "\u00e4"):
         refused = await api.post("/v1/heartbeat/n1", {**heartbeat, "agent_token": wrong})
-        assert (refused.status, "token" in fault(refused)) == (400, True)
+        assert (refused.status, "token" in fault(refused)) == (401, True)
     assert (await stored(api)).agent_seen_at is None
     answer = await api.post(f"/v1/heartbeat/{node['uuid']}", {**heartbeat, "agent_token": token})
     assert answer.status == 202
@@ -174,6 +175,70 @@ async def test_a_ramdisk_gets_one_token_and_reports_with_it(api: Baremetal) -> N
     await api.put_in(node, provision_state="active")
     late = await api.post("/v1/heartbeat/n1", {**heartbeat, "agent_token": token})
     assert (late.status, "waits for no ramdisk" in fault(late)) == (409, True)
+
+
+async def test_an_agent_is_called_at_its_own_address_only(api: Baremetal) -> None:
+    node = await api.node(driver="ipmi", driver_info={"ipmi_address": "127.0.0.1"})
+    await api.nic(node, 1)
+    await api.put_in(node, provision_state="clean wait")
+    token = (await api.shown("/v1/lookup?addresses=52:54:00:00:00:01"))["config"]["agent_token"]
+    before = await api.everything()
+    body = {"agent_token": token, "agent_verify_ca": "-----BEGIN CERTIFICATE-----"}
+    foreign = (
+        "http://169.254.169.254:80",
+        "https://192.0.2.7:9999",
+        "http://localhost:9999",
+        "http://127.0.0.1:9999/v1/nodes",
+        "http://user@127.0.0.1:9999",
+        "http://127.0.0.1:9999?x=",
+        "http://127.0.0.1:x",
+        "http://[::1",
+        "ftp://127.0.0.1",
+        "file:///etc/passwd",
+        "",
+    )
+    for url in foreign:
+        answer = await api.post("/v1/heartbeat/n1", {**body, "callback_url": url})
+        assert (answer.status, "callback_url" in fault(answer)) == (400, True), url
+    assert await api.everything() == before
+    url = "https://127.0.0.1:9999"  # the test's client is at 127.0.0.1, and no provision port has another address
+    assert (await api.post("/v1/heartbeat/n1", {**body, "callback_url": url})).status == 202
+    moved = await api.post("/v1/heartbeat/n1", {**body, "callback_url": "https://127.0.0.1:9998"})
+    assert (moved.status, "another one than at first" in fault(moved)) == (400, True)
+    shown = (await api.shown("/v1/nodes/n1"))["driver_internal_info"]
+    assert (shown["agent_url"], shown["agent_secret_token"]) == (url, "******")
+    assert shown["agent_verify_ca"] == body["agent_verify_ca"]
+
+
+async def test_an_image_is_checked_before_anything_is_deployed(api: Baremetal) -> None:
+    node = await api.node(driver="ipmi", driver_info={"ipmi_address": "127.0.0.1"})
+    await api.put_in(node, provision_state="available")
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({}, "image_source"),
+        ({"image_source": "8f1e0a4e-0000-4000-8000-000000000000"}, "image_source"),
+        ({"image_source": "file:///etc/shadow"}, "image_source"),
+        ({"image_source": IMAGE["image_source"]}, "image_checksum"),
+        ({**IMAGE, "image_checksum": "d41d8cd98f00b204e9800998ecf8427e"}, "image_checksum"),
+        ({**IMAGE, "image_os_hash_algo": "md5", "image_os_hash_value": "x"}, "image_os_hash_algo"),
+        ({**IMAGE, "image_os_hash_algo": "sha512", "image_os_hash_value": "ab"}, "image_os_hash_value"),
+        ({**IMAGE, "image_type": "floppy"}, "image_type"),
+        ({**IMAGE, "image_type": "partition"}, "root_gb"),
+        ({**IMAGE, "image_type": "partition", "root_gb": "much"}, "root_gb"),
+        ({**IMAGE, "deploy_boot_mode": "coreboot"}, "deploy_boot_mode"),
+    ]
+    for info, key in cases:
+        await api.patch("/v1/nodes/n1", {"op": "add", "path": "/instance_info", "value": info})
+        told = (await api.shown("/v1/nodes/n1/validate"))["deploy"]
+        assert (told["result"], key in told["reason"]) == (False, True), info
+        refused = await api.put(URL, {"target": "active"})
+        assert (refused.status, f"instance_info.{key}" in fault(refused)) == (400, True), info
+    await api.patch("/v1/nodes/n1", {"op": "add", "path": "/instance_info", "value": IMAGE})
+    built = await api.put(URL, {"target": "active", "configdrive": {"meta_data": {}}})
+    assert (built.status, "configdrive" in fault(built)) == (400, True)
+    await api.patch("/v1/nodes/n1", {"op": "add", "path": "/deploy_interface", "value": "ramdisk"})
+    assert "instance_info.kernel" in fault(await api.put(URL, {"target": "active"}))
+    await api.patch("/v1/nodes/n1", {"op": "add", "path": "/deploy_interface", "value": "direct"})
+    assert (await api.put(URL, {"target": "active"})).status == 202
 
 
 async def test_a_ramdisk_of_two_nodes_is_nobodys(api: Baremetal) -> None:

@@ -13,7 +13,7 @@ from ironlane.api.baremetal.call import Call, Json, accepted, ok
 from ironlane.model.errors import Invalid
 from ironlane.model.node import Node
 from ironlane.model.secrets import MASK, masked
-from ironlane.store import nodes
+from ironlane.store import nodes, ramdisks
 from ironlane.store.database import Tx
 
 STATUSES = ("start", "end", "error")
@@ -45,18 +45,22 @@ async def lookup(call: Call) -> Response:
     ident = checks.identifier(node_uuid, "node_uuid") if node_uuid is not None else None
 
     def write(tx: Tx) -> tuple[Node, str | None]:
-        return nodes.record_lookup(tx, addresses, ident)
+        return ramdisks.record_lookup(tx, addresses, ident)
 
     node, token = await call.store.write(write)
     return ok(looked_up(call, node, token))
 
 
 async def heartbeat(call: Call) -> Response:
-    """A ramdisk is alive: `{callback_url, agent_token, agent_version?, agent_status?, agent_status_message?}`."""
+    """A ramdisk is alive: `{callback_url, agent_token, agent_version?, agent_verify_ca?, agent_status?,
+    agent_status_message?}`; 401 without the token of its boot."""
     body = await call.fields(_HEARTBEAT, required=("callback_url",))
     optional = checks.optional
+    client = call.request.client
     told: dict[str, Any] = {
-        "callback_url": checks.text(2048, shortest=1)(body["callback_url"], "callback_url"),
+        "callback_url": checks.text(2048)(body["callback_url"], "callback_url"),
+        "source": client.host if client is not None else None,
+        "certificate": optional(checks.text(65536))(body.get("agent_verify_ca") or None, "agent_verify_ca"),
         "version": optional(checks.text())(body.get("agent_version"), "agent_version"),
         "status": optional(checks.one_of(STATUSES))(body.get("agent_status") or None, "agent_status"),
         "message": optional(checks.text(65536))(body.get("agent_status_message"), "agent_status_message"),
@@ -64,7 +68,7 @@ async def heartbeat(call: Call) -> Response:
     token = optional(checks.text(1024))(body.get("agent_token"), "agent_token")
 
     def write(tx: Tx) -> None:
-        nodes.record_heartbeat(tx, nodes.get(tx, call.path("node")).id, token, **told)
+        ramdisks.record_heartbeat(tx, nodes.get(tx, call.path("node")).id, token, **told)
 
     await call.store.write(write)
     return accepted()
@@ -111,5 +115,6 @@ def _config(call: Call, token: str | None) -> Json:
         "heartbeat_timeout": call.settings.heartbeat_timeout,
         "agent_token": token if token is not None else MASK,
         "agent_token_required": True,
+        "agent_md5_checksum_enable": False,
     }
     return config

@@ -17,7 +17,7 @@ from ironlane.api.baremetal import checks
 from ironlane.api.baremetal.agent import looked_up, mac_addresses
 from ironlane.api.baremetal.call import Call, ok
 from ironlane.model.errors import Invalid
-from ironlane.store import inspection, nodes
+from ironlane.store import inspection, nodes, ramdisks
 from ironlane.store.database import Tx
 
 _FIRST, _SINCE = 1, 84
@@ -48,7 +48,7 @@ async def continue_inspection(call: Call) -> Response:
         node = inspection.record(tx, who, found, rest)
         if call.version < _SINCE:
             return {"uuid": node.id}
-        return looked_up(call, *nodes.record_lookup(tx, (), node.id))
+        return looked_up(call, *ramdisks.record_lookup(tx, (), node.id))
 
     return ok(await call.store.write(write), 202)
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ironlane.api.baremetal import checks
 from ironlane.api.baremetal.fields import Field, Resource
-from ironlane.model.node import Node
+from ironlane.model.node import Node, NodeId
 from ironlane.model.secrets import masked
+from ironlane.model.states import ProvisionState
 
 INTERFACES: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "bios": (40, ("no-bios",)),
     "boot": (31, ("ipxe", "pxe")),
     "console": (31, ("no-console",)),
-    "deploy": (31, ("direct", "ramdisk", "custom-agent")),
+    "deploy": (31, ("direct", "ramdisk", "fake")),
     "firmware": (86, ("no-firmware",)),
     "inspect": (31, ("agent", "no-inspect")),
     "management": (31, ("ipmitool", "redfish", "fake")),
@@ -43,6 +44,8 @@ def default_interface(driver: str, kind: str) -> str:
     """What a driver uses when the client chooses nothing."""
     if kind in {"power", "management"}:
         return OUT_OF_BAND.get(driver, driver)
+    if kind == "deploy":
+        return Node(NodeId(""), driver=driver).deploy_interface
     return INTERFACES[kind][1][0]
 
 
@@ -64,6 +67,17 @@ def _interface_field(kind: str) -> Field:
     )
 
 
+CLEANING = frozenset({ProvisionState.CLEANING, ProvisionState.CLEAN_WAIT})
+DEPLOYING = frozenset({ProvisionState.DEPLOYING, ProvisionState.DEPLOY_WAIT})
+
+
+def _step(node: Node, kind: str, states: Collection[ProvisionState]) -> Any:
+    """The step that the agent is at; empty when it is at none."""
+    info = node.driver_internal_info
+    steps, index = info.get(f"{kind}_steps") or [], info.get(f"{kind}_step_index") or 0
+    return dict(steps[index]) if node.provision_state in states and index < len(steps) else {}
+
+
 def _constant(name: str, since: int, value: Any) -> Field:
     """Something of Ironic's that Ironlane does not do: shown as Ironic shows it when it is not used."""
     return Field(name, since, read=lambda _node: value)
@@ -74,9 +88,7 @@ def _unused_fields() -> list[Field]:
     return [
         _constant("allocation_uuid", 52, None),
         _constant("boot_mode", 75, None),
-        _constant("clean_step", 7, {}),
         _constant("console_enabled", 1, False),
-        _constant("deploy_step", 44, {}),
         _constant("disable_power_off", 95, False),
         _constant("network_data", 66, {}),
         _constant("parent_node", 83, None),
@@ -100,6 +112,8 @@ def _own_fields() -> list[Field]:
         Field("provision_state", read=lambda node: node.provision_state.value),
         Field("target_provision_state"),
         Field("provision_updated_at"),
+        Field("clean_step", 7, read=lambda node: _step(node, "clean", CLEANING)),
+        Field("deploy_step", 44, read=lambda node: _step(node, "deploy", DEPLOYING)),
         Field("maintenance", check=checks.flag, absent=False),
         Field("maintenance_reason", check=optional(text(4096))),
         Field("fault", 42),

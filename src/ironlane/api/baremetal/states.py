@@ -11,10 +11,11 @@ from ironlane.api.baremetal import checks
 from ironlane.api.baremetal.call import Call, Json, accepted, done, ok
 from ironlane.api.baremetal.microversions import require
 from ironlane.api.baremetal.node_fields import NODE, interface
-from ironlane.api.baremetal.validation import require_driver_info
+from ironlane.api.baremetal.validation import require_deployable, require_driver_info
 from ironlane.model.errors import Conflict, Forbidden, Invalid
+from ironlane.model.image import check_configdrive
 from ironlane.model.node import Node
-from ironlane.model.states import WORKING, ProvisionState, Verb
+from ironlane.model.states import VERBS, WORKING, ProvisionState, Verb
 from ironlane.store import nodes
 from ironlane.store.database import Tx
 
@@ -64,6 +65,9 @@ _TAKES: Mapping[str, frozenset[str]] = {
 }
 """Which targets go with the other keys of the body; keys that are not here are not supported at all."""
 
+_ASKED = {"clean_steps": "user_clean_steps", "deploy_steps": "user_deploy_steps"}
+"""Keys of the body, and of `driver_internal_info`: there the agent's own list has the other name."""
+
 BOOT_DEVICES = ("pxe", "disk")
 
 
@@ -90,6 +94,10 @@ async def provision(call: Call) -> Response:
                 f"Node {node.label} has inspect_interface no-inspect; set it to agent to have the node inspected",
                 code="UnsupportedDriverExtension",
             )
+        if verb in {Verb.ACTIVE, Verb.REBUILD} and node.provision_state in VERBS[Verb(verb)]:
+            require_deployable(node)
+            if node.deploy_interface == "direct":
+                check_configdrive(body.get("configdrive"))
         nodes.request_state(tx, node, verb, _instructions(node, body))
 
     await call.store.write(write)
@@ -224,9 +232,9 @@ def _instructions(node: Node, body: Json) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if body.get("configdrive") is not None:
         changes["instance_info"] = {**node.instance_info, "configdrive": body["configdrive"]}
-    given = {key: body[key] for key in ("clean_steps", "deploy_steps") if body.get(key)}
-    if given:
-        changes["driver_internal_info"] = {**node.driver_internal_info, **given}
+    kept = {key: value for key, value in node.driver_internal_info.items() if key not in _ASKED.values()}
+    given = {kept_as: body[key] for key, kept_as in _ASKED.items() if body.get(key)}
+    changes["driver_internal_info"] = {**kept, **given}
     return changes
 
 

@@ -12,6 +12,7 @@ from ironlane.api.baremetal.node_fields import INTERFACES
 from ironlane.model.attach import has_link, pxe_nic
 from ironlane.model.errors import Invalid, Rejected
 from ironlane.model.fabric import Side
+from ironlane.model.image import check_image, check_ramdisk
 from ironlane.model.node import Node
 from ironlane.store import baremetal_ports, conductors, nodes, portgroups
 from ironlane.store.database import Tx
@@ -32,7 +33,7 @@ async def validate(call: Call) -> Response:
             "network": lambda: _check_network(tx, call, node),
             "boot": lambda: _check_boot(tx, node),
             "inspect": lambda: _check_boot(tx, node),
-            "deploy": lambda: _check_deploy(node),
+            "deploy": lambda: require_deployable(node),
             "storage": lambda: None,
         }
         return {kind: _judged(parts.get(kind)) for kind in sorted(INTERFACES)}
@@ -95,6 +96,13 @@ def _check_network(tx: Tx, call: Call, node: Node) -> None:
                 raise Invalid(f"{purpose}_network {ident!r} is a tenant network; it has to be a provider VLAN")
 
 
-def _check_deploy(node: Node) -> None:
-    if not node.instance_info.get("image_source"):
-        raise Invalid("instance_info.image_source: is missing; it names the image to write")
+def require_deployable(node: Node) -> None:
+    """Refuse a node whose `instance_info` lacks what its deploy interface cannot work without.
+
+    Raises:
+        Invalid: the missing or wrong key by name.
+    """
+    if node.deploy_interface == "direct":
+        check_image(node)
+    elif node.deploy_interface == "ramdisk":
+        check_ramdisk(node)

@@ -63,24 +63,24 @@ async def _run(folder: Path, racks: int, servers: int) -> bool:
     from ironlane.cli.client import Client
     from ironlane.cli.demo.process import service
     from ironlane.cli.demo.site_text import SECRETS, demo_racks, site_text
-    from ironlane.cli.virtual import boot_server, virtual_rack
+    from ironlane.cli.virtual import environment, running_gateway, virtual_rack
 
     description = demo_racks(racks, servers)
-    environment = {**SECRETS, **boot_server(description).environment}
     console = Console()
     console.print(
         f"[bold]{racks} racks, {len(description.switches)} switches, {len(description.servers)} servers[/bold]"
         f" with 2 NICs each in LACP portgroups, {len(TENANTS)} tenants"
     )
     async with (
-        service(folder, environment) as url,
-        virtual_rack(description, url) as rack,
+        running_gateway() as gateway,
+        service(folder, {**SECRETS, **environment(description, gateway)}) as url,
+        virtual_rack(description, url, gateway) as rack,
         Client(url) as client,
     ):
         console.print(f"service: {url} (SQLite); switches: NETCONF; BMCs: Redfish; all on loopback\n")
         site_file = folder / "site.yaml"
         site_file.write_text(site_text(rack), encoding="utf-8")
-        return await _Demo(console, client, rack, site_file).run()
+        return await _Demo(console, client, rack, site_file, gateway.instance_info).run()
 
 
 @dataclass(slots=True)
@@ -89,6 +89,8 @@ class _Demo:
     client: Client
     rack: VirtualRack
     site_file: Path
+    image: dict[str, str]
+    """`instance_info` of the nodes when they are deployed."""
     violations: list[str] = field(default_factory=list)
     vlans: dict[int, str] = field(default_factory=dict)
     """Tenant VLAN to tenant."""
@@ -137,6 +139,7 @@ class _Demo:
             network, vlan = await phases.tenant_network(tenant, number)
             self.vlans[vlan] = tenant
             await asyncio.gather(*(phases.attach(node, network, tenant) for node in members))
+        await phases.choose_image(self.image)
         await phases.provision("active", "active")
         for node, (status, links) in (await phases.links()).items():
             if (status, links) != ("ACTIVE", 2):

@@ -83,6 +83,11 @@ class Phases:
         await self._client.request("POST", f"{NODES}/{node}/vifs", {"id": port["id"]})
         self.tenant_ports[node] = port["id"]
 
+    async def choose_image(self, instance_info: Mapping[str, str]) -> None:
+        """What all nodes are to be written with."""
+        patch = [{"op": "add", "path": "/instance_info", "value": dict(instance_info)}]
+        await asyncio.gather(*(self._client.request("PATCH", f"{NODES}/{node}", patch) for node in self._nodes))
+
     async def links(self) -> Mapping[str, tuple[str, int]]:
         """Of each node's tenant port: its status, and how many switch ports its binding names."""
         found = {}

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from ironlane.conductor.phases.tenant import unplug_all
 from ironlane.conductor.work import OFF, Done, Result, Wait, Work
+from ironlane.model.node import Node
 from ironlane.model.states import ProvisionState as S
-from ironlane.store import vifs
+from ironlane.store import ports, vifs
 from ironlane.store.attachments import of_host
+from ironlane.store.database import Tx
+
+_BOOT_OPTIONS = frozenset({"59", "60", "66", "67", "150", "255"})
+"""DHCP options that lead to boot files."""
 
 
 async def delete(work: Work) -> Result:
@@ -17,6 +22,24 @@ async def delete(work: Work) -> Result:
     left = await work.store.read(lambda tx: of_host(tx, work.node.id))
     if left:
         return Wait(f"{len(left)} switch ports to leave their networks, first {left[0].switch_port}")
-    await work.write(lambda tx: vifs.detach_all(tx, work.node))
+    await work.settings.boot.discard(work.node.id)
+
+    def detach(tx: Tx) -> None:
+        if work.node.deploy_interface == "ramdisk":
+            _lead_nowhere(tx, work.node)
+        vifs.detach_all(tx, work.node)
+
+    await work.write(detach)
     following = S.CLEANING if work.node.automated_clean else S.AVAILABLE
     return Done(following, changes={**OFF, "instance_uuid": None, "instance_info": {}})
+
+
+def _lead_nowhere(tx: Tx, node: Node) -> None:
+    """The tenant's ports are its own again: nothing in them leads to boot files that are gone."""
+    for vif in vifs.listed(tx, node.id):
+        options = [
+            {**option, "opt_value": None}
+            for option in ports.get(tx, vif).extra_dhcp_opts
+            if str(option["opt_name"]).rpartition(",")[2] in _BOOT_OPTIONS
+        ]
+        ports.update(tx, vif, {"extra_dhcp_opts": options})

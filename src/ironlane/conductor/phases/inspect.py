@@ -12,8 +12,8 @@ from ironlane.model.states import ProvisionState as S
 from ironlane.power.base import BootDevice
 from ironlane.store import inspection
 from ironlane.store.database import Tx
-from ironlane.store.nodes import forget_ramdisk
 from ironlane.store.provisioning import Phase
+from ironlane.store.ramdisks import forget_ramdisk
 
 log = structlog.get_logger(__name__)
 
