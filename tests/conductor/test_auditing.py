@@ -106,6 +106,13 @@ async def test_a_switch_that_does_not_answer_is_told_and_then_read_again(site: S
 # --- what the rows say ------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+async def rows(any_store: Store) -> Site:
+    made = Site(any_store)
+    await made.furnish()
+    return made
+
+
 async def at_rest(site: Site) -> Lease:
     """leaf-1 as a conductor leaves it behind: as it should be since generation 1, and to be looked at now."""
 
@@ -126,43 +133,43 @@ def change(**values: object):  # type: ignore[no-untyped-def]
     return lambda tx: tx.execute(sa.update(switch_rows).where(switch_rows.c.id == LEAF).values(**values))
 
 
-async def test_only_what_is_due_and_as_it_should_be_is_at_rest(site: Site) -> None:
-    lease = await at_rest(site)
+async def test_only_what_is_due_and_as_it_should_be_is_at_rest(rows: Site) -> None:
+    lease = await at_rest(rows)
 
     async def found(whose: Lease = lease, generation: int = 1) -> Rest | None:
-        return await site.store.read(lambda tx: auditing.at_rest(tx, LEAF, whose, generation))
+        return await rows.store.read(lambda tx: auditing.at_rest(tx, LEAF, whose, generation))
 
-    later = site.store.now() + timedelta(minutes=5)
+    later = rows.store.now() + timedelta(minutes=5)
     assert await found() == Rest(1, asked=False)
     assert await found(generation=2) is None
     assert await found(replace(lease, epoch=lease.epoch + 1)) is None
     assert await found(replace(lease, hostname="c2")) is None
     for other in ({"generation": 2}, {"applied_generation": 0}, {"state": "attention"}, {"due_at": later}):
-        await site.store.write(change(**other))
+        await rows.store.write(change(**other))
         assert await found() is None, other
-        await at_rest(site)
-        await site.store.write(change(generation=1, conductor_epoch=lease.epoch))
-        lease = await at_rest(site)
+        await at_rest(rows)
+        await rows.store.write(change(generation=1, conductor_epoch=lease.epoch))
+        lease = await at_rest(rows)
         assert await found(lease) == Rest(1, asked=False)
-    await site.store.write(change(due_at=later, audit_due=True))
+    await rows.store.write(change(due_at=later, audit_due=True))
     assert await found(lease) == Rest(1, asked=True)
 
 
-async def test_what_came_while_the_switch_was_read_is_not_recorded_away(site: Site) -> None:
-    lease = await at_rest(site)
-    next_at = site.store.now() + timedelta(minutes=5)
+async def test_what_came_while_the_switch_was_read_is_not_recorded_away(rows: Site) -> None:
+    lease = await at_rest(rows)
+    next_at = rows.store.now() + timedelta(minutes=5)
 
     async def recorded(whose: Lease = lease) -> bool:
-        return await site.store.write(lambda tx: auditing.seen(tx, LEAF, whose, Rest(1, asked=False), next_at))
+        return await rows.store.write(lambda tx: auditing.seen(tx, LEAF, whose, Rest(1, asked=False), next_at))
 
     assert await recorded()
-    row = await site.store.read(lambda tx: tx.execute(OURS).one())
+    row = await rows.store.read(lambda tx: tx.execute(OURS).one())
     assert (row.due_at, row.audit_due, row.observed_at is not None) == (next_at, False, True)
-    await site.store.write(change(audit_due=True))
+    await rows.store.write(change(audit_due=True))
     assert not await recorded(), "somebody asks for another look"
-    await site.store.write(change(audit_due=False, generation=2))
+    await rows.store.write(change(audit_due=False, generation=2))
     assert not await recorded(), "somebody wishes for something"
-    await site.store.write(change(generation=1))
+    await rows.store.write(change(generation=1))
     assert await recorded()
-    await site.store.write(lambda tx: leases.join(tx, Membership("c1", [])))
+    await rows.store.write(lambda tx: leases.join(tx, Membership("c1", [])))
     assert not await recorded(), "another life of the conductor has begun"
