@@ -7,7 +7,8 @@ twice would make two. What it asks for and hears goes to the judge.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,12 +41,16 @@ class NetworkPort:
 
 
 class Api:
-    """Requests that are sent until they are answered."""
+    """Requests that are sent until they are answered: to each process in turn, if there are several."""
 
-    def __init__(self, client: Client, judge: Judge, note: Callable[[str], None]) -> None:
+    def __init__(self, clients: Sequence[Client], judge: Judge, note: Callable[[str], None]) -> None:
         self.judge = judge
-        self._client = client
+        self._clients = itertools.cycle(clients)
         self._note = note
+
+    @property
+    def _client(self) -> Client:
+        return next(self._clients)
 
     async def get(self, path: str, query: dict[str, str] | None = None) -> Any:
         while True:
@@ -132,10 +137,13 @@ class Networks:
         self._api.judge.network_made(name, vlan)
         self.tenant.append(Network(made["id"], name, vlan))
 
-    async def forget(self, at: int) -> None:
-        if not self.tenant:
+    def some(self, at: int) -> Network | None:
+        return self.tenant[at % len(self.tenant)] if self.tenant else None
+
+    async def forget(self, network: Network) -> None:
+        if network not in self.tenant:
             return
-        network = self.tenant.pop(at % len(self.tenant))
+        self.tenant.remove(network)
         try:
             await self._api.send("admin", "DELETE", f"{NETWORKING}/networks/{network.id}")
         except Refused as refused:
@@ -209,6 +217,12 @@ class Tenant:
     async def delete(self, at: int) -> None:
         port = self._some(at)
         if port is not None and not port.trunk:
+            self.ports.remove(port)
+            await self._delete(port)
+
+    async def quit(self, network: Network) -> None:
+        """All ports on a network go, but for those that are in trunks."""
+        for port in [port for port in self.ports if port.network is network and not port.trunk]:
             self.ports.remove(port)
             await self._delete(port)
 

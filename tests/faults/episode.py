@@ -8,11 +8,12 @@ meet the service in another moment. What is reproducible is what is asked and wh
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,19 @@ class Plan:
     kinds: tuple[str, ...]
     idle_vlans: tuple[int | None, ...]
     steps: tuple[Step, ...]
+    why: str = ""
+
+    def to_json(self) -> str:
+        """A line a step, for `plans/`: it stays the same when `plan_of` does not."""
+        head = {"seed": self.seed, "why": self.why, "kinds": self.kinds, "idle_vlans": self.idle_vlans}
+        steps = ",\n  ".join(json.dumps(astuple(step)) for step in self.steps)
+        return json.dumps(head)[:-1] + f', "steps": [\n  {steps}\n]}}\n'
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        found = json.loads(text)
+        steps = tuple(Step(*step) for step in found["steps"])
+        return cls(found["seed"], tuple(found["kinds"]), tuple(found["idle_vlans"]), steps, found["why"])
 
 
 def plan_of(seed: int, length: int = STEPS) -> Plan:
@@ -75,12 +89,15 @@ def plan_of(seed: int, length: int = STEPS) -> Plan:
         if roll < 0.55:
             what = dice.choices(list(_ACTIONS), list(_ACTIONS.values()))[0]
         elif roll < 0.68:
-            what = dice.choice(("network", "network", "forget"))
-        elif roll < 0.93:
+            what = dice.choice(("network", "network", "renew"))
+        elif roll < 0.91:
             what = dice.choices(list(_FAULTS), list(_FAULTS.values()))[0]
+        elif roll < 0.94:
+            what, lasting = "pause", lasting * 2.5
         else:
             what = "kill"
-        steps.append(Step(what, dice.randrange(1000), at, pause, lasting if what in _FAULTS else 0.0))
+        lasting = lasting if what in _FAULTS or what == "pause" else 0.0
+        steps.append(Step(what, dice.randrange(1000), at, pause, lasting))
     return Plan(seed, kinds, idle, tuple(steps))
 
 
@@ -98,19 +115,20 @@ class Outcome:
     def report(self) -> str:
         """The failing episode, readable."""
         head = f"seed {self.plan.seed}: {' and '.join(self.plan.kinds)}, idle VLANs {self.plan.idle_vlans}"
-        return "\n".join([head, *self.history, f"seed {self.plan.seed} FAILED: {self.failure}"])
+        plan = replace(self.plan, why=self.failure[:200]).to_json()
+        return "\n".join([head, *self.history, plan, f"seed {self.plan.seed} FAILED: {self.failure}"])
 
 
 class Episode:
     """What `play` moves."""
 
-    def __init__(self, plan: Plan, rack: Rack, service: Service, client: Client, outcome: Outcome) -> None:
+    def __init__(self, plan: Plan, rack: Rack, service: Service, clients: list[Client], outcome: Outcome) -> None:
         self._started = time.monotonic()
         self._outcome = outcome
         self._rack = rack
         self._service = service
         self.judge = Judge(rack, PROVIDER.values(), self.note)
-        self._api = Api(client, self.judge, self.note)
+        self._api = Api(clients, self.judge, self.note)
         self._networks = Networks(self._api)
         self._tenants = [Tenant(host, self._api, self._networks) for host in rack.hosts.values()]
         self._leaves = list(rack.leaves.values())
@@ -145,16 +163,21 @@ class Episode:
             self._queue(tenant.host.name, lambda: getattr(tenant, step.what)(step.at))
         elif step.what == "network":
             self._queue("admin", self._networks.make)
-        elif step.what == "forget":
-            self._queue("admin", lambda: self._networks.forget(step.at))
+        elif step.what == "renew":
+            self._queue("admin", lambda: self._renew(step.at))
         elif step.what == "kill":
-            if self._service.kill():
-                self.note("kill -9")
+            self.note(f"kill -9 {self._service.kill(step.which)}")
+        elif step.what == "pause":
+            self.note(f"pause {step.which} for {step.lasting} s")
+            self._working.add(asyncio.create_task(self._pause(step)))
         else:
             leaf = self._leaves[step.which % len(self._leaves)]
             await self._trouble(leaf, step)
         await asyncio.sleep(step.pause)
         await self.look()
+
+    async def _pause(self, step: Step) -> None:
+        self.note(f"{await self._service.pause(step.which, step.lasting) or 'nobody'} goes on")
 
     def _queue(self, who: str, work: Callable[[], Awaitable[None]]) -> None:
         """One thing after the other for each client; different ones at once."""
@@ -229,8 +252,19 @@ class Episode:
         for task in [task for task in self._working if task.done()]:
             self._working.discard(task)
             task.result()
-        if self._service.up.is_set():
+        if self._service.up:
             await self._ask()
+
+    async def _renew(self, at: int) -> None:
+        """A network goes, with all that is on it, and another one is made at once: it may get the same VLAN."""
+        network = self._networks.some(at)
+        if network is None:
+            return
+        for tenant in self._tenants:
+            self._queue(tenant.host.name, lambda tenant=tenant: tenant.quit(network))  # type: ignore[misc]
+        await asyncio.wait([self._queues[tenant.host.name] for tenant in self._tenants])
+        await self._networks.forget(network)
+        await self._networks.make()
 
     async def _ask(self) -> None:
         stamps, asked_at = self.judge.stamps(), time.monotonic()
@@ -315,10 +349,10 @@ class Episode:
         await asyncio.gather(*self._working, *self._troubles.values(), return_exceptions=True)
 
 
-async def play(plan: Plan, folder: Path, zygote: Zygote) -> Outcome:
-    """Carry the plan out, until its end or the first violation."""
+async def play(plan: Plan, folder: Path, zygote: Zygote, database: str = "") -> Outcome:
+    """Carry the plan out, until its end or the first violation. `database` as for `Service.running`."""
     outcome = Outcome(plan)
-    async with _staged(plan, folder, zygote, outcome) as episode:
+    async with _staged(plan, folder, zygote, database, outcome) as episode:
         await episode.furnish()
         for step in plan.steps:
             if episode.judge.violations:
@@ -331,14 +365,15 @@ async def play(plan: Plan, folder: Path, zygote: Zygote) -> Outcome:
 
 
 @asynccontextmanager
-async def _staged(plan: Plan, folder: Path, zygote: Zygote, outcome: Outcome) -> AsyncIterator[Episode]:
+async def _staged(plan: Plan, folder: Path, zygote: Zygote, database: str, outcome: Outcome) -> AsyncIterator[Episode]:
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - before anything runs
     async with (
         Rack.running(plan.kinds, plan.idle_vlans) as rack,
-        Service.running(folder, zygote) as service,
-        Client(service.url) as client,
+        Service.running(folder, zygote, database) as service,
+        AsyncExitStack() as stack,
     ):
-        episode = Episode(plan, rack, service, client, outcome)
+        clients = [await stack.enter_async_context(Client(process.url)) for process in service.processes]
+        episode = Episode(plan, rack, service, clients, outcome)
         try:
             yield episode
         finally:
@@ -353,7 +388,7 @@ async def shrink(plan: Plan, fails: Callable[[Plan], Awaitable[Any]], rounds: in
         at = 0
         while at < len(plan.steps) and left:
             left -= 1
-            shorter = Plan(plan.seed, plan.kinds, plan.idle_vlans, plan.steps[:at] + plan.steps[at + size :])
+            shorter = replace(plan, steps=plan.steps[:at] + plan.steps[at + size :])
             if await fails(shorter):
                 plan = shorter
             else:

@@ -18,8 +18,8 @@ I6  A port that is not ours changes only by the hand of its owner.
 
 **Faults excuse what they do, and no more.** What a reboot or a hand puts on a port is excused (I1, I2, I3) until it is
 off the port for good (a commit on trial, which the switch undoes, is not for good); a port from which they took
-something is excused from I4 until it is whole again, unless the API said after the fault that it is not ACTIVE, and
-ACTIVE later on. Refusals, broken sessions, silence and killed processes excuse nothing.
+something is excused from I4 until it is whole again, unless the API said `TELLING` seconds after the fault, or later,
+that it is not ACTIVE, and ACTIVE after that. Refusals, broken sessions, silence and killed processes excuse nothing.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from ironlane.lab.switch import VirtualSwitch
 from tests.faults.rack import Host, Place, Rack
 
 NEVER = float("inf")
+TELLING = 2.0
+"""Seconds that a busy service may need to tell what it has read back; a fault may come in between."""
 
 
 class Wish(NamedTuple):
@@ -253,7 +255,7 @@ class Judge:
 
     def _excusable(self, wish: Wish, port_id: str, statuses: Mapping[str, str]) -> bool:
         fault_at = self._disturbed.get(wish.place)
-        if fault_at is not None and fault_at >= self.ports[port_id].last_not_active:
+        if fault_at is not None and fault_at > self.ports[port_id].last_not_active - TELLING:
             return True
         if self._rack.leaves[wish.place.switch].faults.atomic:
             return False

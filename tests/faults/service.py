@@ -1,14 +1,16 @@
-"""The service under test: a real process on one database file, started again whenever it was killed."""
+"""The service under test: real processes on one database, started again whenever they were killed."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ironlane.cli.client import Client, Refused, Unreachable
 from tests.faults.rack import PASSWORD
@@ -16,6 +18,7 @@ from tests.service.process import START, Running, Zygote, free_port
 
 ENVIRONMENT = {
     "IRONLANE_SECRET_LAB": PASSWORD,
+    "IRONLANE_SECRET_ENCRYPTION_KEYS": base64.urlsafe_b64encode(bytes(range(32))).decode(),
     "IRONLANE_SWITCH_TIMEOUT": "1.5",
     "IRONLANE_SWITCH_RETRY": "1",
     "IRONLANE_AUDIT_INTERVAL": "2",
@@ -23,68 +26,55 @@ ENVIRONMENT = {
 }
 
 
-@dataclass(slots=True)
-class Service:
-    """`kill` it at any moment; `log` is what it said in all its lives."""
+LEASE = 3.0
+"""Seconds after which a conductor that is not heard of is taken for dead, where there are several."""
 
-    log: Path
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """One `ironlane serve`, in all its lives: APIs and a conductor of its own name."""
+
+    hostname: str
     database: str
     zygote: Zygote
+    log: Path
+    environment: Mapping[str, str]
     port: int = field(default_factory=free_port)
-    kills: int = 0
     up: asyncio.Event = field(default_factory=asyncio.Event)
-    _process: Running | None = None
+    running: Running | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    @classmethod
-    @asynccontextmanager
-    async def running(cls, folder: Path, zygote: Zygote) -> AsyncIterator[Service]:
-        service = cls(folder / "service.log", f"sqlite:///{folder}/faults.sqlite", zygote)
-        keeping = asyncio.create_task(service._keep())
-        try:
-            await service.until_up()
-            yield service
-        finally:
-            keeping.cancel()
-            outcome = await asyncio.gather(keeping, return_exceptions=True)
-            service.end()
-            if not isinstance(outcome[0], asyncio.CancelledError):
-                raise outcome[0]
-
-    async def until_up(self) -> None:
-        async with asyncio.timeout(START):
-            await self.up.wait()
-
-    def kill(self) -> bool:
-        """kill -9, if it is there to be killed."""
-        if self._process is None or not self.up.is_set():
+    def send(self, number: signal.Signals) -> bool:
+        """A signal, if it is there to get it."""
+        if self.running is None or not self.up.is_set():
             return False
-        self.up.clear()
-        self.kills += 1
-        self._process.send(signal.SIGKILL)
+        if number == signal.SIGKILL:
+            self.up.clear()
+        self.running.send(number)
         return True
 
-    def end(self) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send(signal.SIGKILL)
-            self._process.close()
-            self._process = None
-
-    async def _keep(self) -> None:
-        argv = ["serve", "--port", str(self.port), "--database", self.database, "--hostname", "conductor-1"]
+    async def keep(self) -> None:
+        """Start it, again and again."""
+        argv = ["serve", "--port", str(self.port), "--database", self.database, "--hostname", self.hostname]
         async with Client(self.url) as client:
             while True:
-                self._process = self.zygote.start(argv, ENVIRONMENT, self.log)
+                self.running = self.zygote.start(argv, self.environment, self.log)
                 await self._healthy(client)
                 self.up.set()
-                await self._process.ended()
+                await self.running.ended()
                 self.up.clear()
-                self._process.close()
-                self._process = None
+                self.running.close()
+                self.running = None
+
+    def end(self) -> None:
+        running, self.running = self.running, None
+        if running is not None:
+            with contextlib.suppress(ProcessLookupError):
+                running.send(signal.SIGKILL)
+            running.close()
 
     async def _healthy(self, client: Client) -> None:
         try:
@@ -95,4 +85,78 @@ class Service:
                         return
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"the service does not start; its log: {self.log}") from None
+            raise AssertionError(f"{self.hostname} does not start; its log: {self.log}") from None
+
+
+@dataclass(slots=True)
+class Service:
+    """One process on SQLite, or several on a database that they share."""
+
+    processes: list[Process]
+    kills: int = 0
+    pauses: int = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, folder: Path, zygote: Zygote, database: str = "") -> AsyncIterator[Service]:
+        """`database`: the URL of one that two processes share; without, one process has a file of its own."""
+        url, names = database or f"sqlite:///{folder}/faults.sqlite", ("conductor-1", "conductor-2")
+        environment = ENVIRONMENT | ({"IRONLANE_LEASE_TTL": str(LEASE)} if database else {})
+        service = cls(
+            [Process(n, url, zygote, folder / f"{n}.log", environment) for n in names[: 2 if database else 1]]
+        )
+        keeping = []
+        try:
+            for process in service.processes:  # the first one makes the tables
+                keeping.append(asyncio.create_task(process.keep()))
+                await _either(process.up.wait(), keeping[-1])
+            yield service
+        finally:
+            for task in keeping:
+                task.cancel()
+            outcomes = await asyncio.gather(*keeping, return_exceptions=True)
+            for process in service.processes:
+                process.end()
+            for outcome in outcomes:
+                if isinstance(outcome, Exception):
+                    raise outcome
+
+    @property
+    def up(self) -> bool:
+        """Whether somebody may be asked."""
+        return any(process.up.is_set() for process in self.processes)
+
+    async def until_up(self) -> None:
+        async with asyncio.timeout(START):
+            for process in self.processes:
+                await process.up.wait()
+
+    def kill(self, which: int) -> str:
+        """kill -9 of one process, if it is there to be killed. Returns whose it was."""
+        process = self.processes[which % len(self.processes)]
+        if not process.send(signal.SIGKILL):
+            return ""
+        self.kills += 1
+        return process.hostname
+
+    async def pause(self, which: int, seconds: float) -> str:
+        """Stop one process for a while; then it goes on where it was."""
+        process = self.processes[which % len(self.processes)]
+        running = process.running
+        if running is None or not process.send(signal.SIGSTOP):
+            return ""
+        self.pauses += 1
+        await asyncio.sleep(seconds)
+        if process.running is running:
+            with contextlib.suppress(ProcessLookupError):
+                running.send(signal.SIGCONT)
+        return process.hostname
+
+
+async def _either(wanted: Coroutine[Any, Any, Any], work: asyncio.Task[None]) -> None:
+    """Until what is wanted has come, or the work has failed."""
+    waiting = asyncio.ensure_future(wanted)
+    await asyncio.wait([waiting, work], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if work.done():
+        work.result()

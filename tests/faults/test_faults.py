@@ -10,28 +10,27 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import _new_database as new_database
 from tests.faults.episode import Outcome, Plan, plan_of, play, shrink
 from tests.service.process import Zygote
 
-REGRESSIONS = (
-    3670640032,  # committed, the session lost before it was saved, never saved: a reboot would have undone it
-    4261010245,  # a Catalyst's member seemed to be suspended
-)
-"""Seeds that failed once, and why."""
+REGRESSIONS = sorted(Path(__file__).parent.joinpath("plans").glob("*.json"))
+"""Plans that failed once; each says why."""
 
 SECONDS = float(os.environ.get("IRONLANE_FAULT_SECONDS") or 20)
 ONE_EPISODE = 240
 
 
-async def _judged(plan: Plan, folder: Path, zygote: Zygote) -> Outcome:
+async def _judged(plan: Plan, folder: Path, zygote: Zygote, database: str = "") -> Outcome:
     print(f"IRONLANE_FAULT_SEED={plan.seed} ({' and '.join(plan.kinds)})", flush=True)
-    outcome = await play(plan, folder / str(plan.seed), zygote)
+    outcome = await play(plan, folder / str(plan.seed), zygote, database)
     replays = int(os.environ.get("IRONLANE_FAULT_SHRINK") or 0)
-    if outcome.failure and replays:
+    if outcome.failure and replays and not database:
         number = 0
 
         async def fails(shorter: Plan) -> bool:
@@ -50,17 +49,27 @@ async def _judged(plan: Plan, folder: Path, zygote: Zygote) -> Outcome:
 
 @pytest.mark.timeout(SECONDS + ONE_EPISODE)
 async def test_new_seeds(tmp_path: Path, zygote: Zygote) -> None:
+    await _new_seeds(lambda plan: _judged(plan, tmp_path, zygote))
+
+
+@pytest.mark.timeout(SECONDS + ONE_EPISODE)
+@pytest.mark.postgresql
+async def test_new_seeds_with_two_conductors(tmp_path: Path, zygote: Zygote, postgresql: str) -> None:
+    await _new_seeds(lambda plan: _judged(plan, tmp_path, zygote, new_database(postgresql)))
+
+
+async def _new_seeds(judged: Callable[[Plan], Awaitable[Outcome]]) -> None:
     if given := os.environ.get("IRONLANE_FAULT_SEED"):
-        await _judged(plan_of(int(given)), tmp_path, zygote)
+        await judged(plan_of(int(given)))
         return
     until, seeds = time.monotonic() + SECONDS, 0
     while time.monotonic() < until:
-        await _judged(plan_of(random.SystemRandom().getrandbits(32)), tmp_path, zygote)
+        await judged(plan_of(random.SystemRandom().getrandbits(32)))
         seeds += 1
     print(f"{seeds} seeds in {SECONDS:.0f} s")
 
 
 @pytest.mark.timeout(ONE_EPISODE)
-@pytest.mark.parametrize("seed", REGRESSIONS)
-async def test_seeds_that_failed_once(seed: int, tmp_path: Path, zygote: Zygote) -> None:
-    await _judged(plan_of(seed), tmp_path, zygote)
+@pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)
+async def test_plans_that_failed_once(path: Path, tmp_path: Path, zygote: Zygote) -> None:
+    await _judged(Plan.from_json(path.read_text()), tmp_path, zygote)  # noqa: ASYNC240 - before anything runs
