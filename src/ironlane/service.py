@@ -64,7 +64,7 @@ class Service:
         self.members = Members(self.store, _membership(settings, self.power), ttl=settings.ttl)
         self.fabric = FabricLoop(
             self.store,
-            lambda: self.members.lease,
+            self.members,
             driver_factory(KINDS),
             settings.read_secret,
             FabricSettings(

@@ -129,7 +129,7 @@ class Site:
         await members.start()
         fabric = FabricLoop(
             self.store,
-            lambda: members.lease,
+            members,
             driver_factory({"memory": self._driver}),
             lambda name: name,
             FabricSettings(

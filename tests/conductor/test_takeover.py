@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 
 from ironlane.model.fabric import PortConfig, SwitchId, Vlan
 from ironlane.model.plan import Plan, idle_config
-from ironlane.store import leases, switches
+from ironlane.store import leases, ports, switches
 from ironlane.store.database import Store, Tx
 from ironlane.store.leases import Lease, Membership
 from ironlane.store.switches import SwitchSpec
@@ -93,3 +94,35 @@ async def test_a_switch_that_is_enrolled_again_is_read_anew(site: Site) -> None:
         await site.store.write(lambda tx: switches.put(tx, spec))
         await settled(site)
         assert site.leaves["leaf-1"].carried["p1"] == idle_config(None)
+
+
+class StoppedSwitch(MemorySwitch):
+    """The process is stopped (as by SIGSTOP) while it waits for this switch's answer, long enough to lose its lease."""
+
+    stops = 0
+
+    async def apply(self, plan: Plan) -> None:
+        if any(change.after.vlans for change in plan.changes) and not self.stops:
+            self.stops += 1
+            loop, answered = asyncio.get_running_loop(), asyncio.Event()
+            loop.call_later(0.05, answered.set)
+            loop.call_soon(time.sleep, 1.5)
+            await answered.wait()
+        await super().apply(plan)
+
+
+async def test_what_a_process_was_about_to_send_when_it_fell_asleep_is_not_sent(site: Site) -> None:
+    site.leaves["leaf-1"] = leaf = StoppedSwitch("leaf-1")
+    async with site.conductor("c1", timedelta(seconds=1)):
+        await settled(site)
+        commits = leaf.commits
+        port = await site.tenant_port("red")
+        profile = {"local_link_information": [{"switch_info": "leaf-1", "port_id": "p1"}]}
+        change = {"vnic_type": "baremetal", "host_id": "h1", "profile": profile}
+        await site.store.write(lambda tx: ports.update(tx, port, change))
+        await site.until(
+            lambda tx: "lost its lease" in switches.get(tx, "leaf-1").reason or leaf.commits > commits, "up"
+        )
+        assert leaf.stops == 1
+        assert leaf.commits == commits, "sent under a lease that had run out"
+        await site.until(lambda tx: ports.get(tx, port).status == "ACTIVE", "done under a new lease")

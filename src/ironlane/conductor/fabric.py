@@ -17,6 +17,7 @@ from functools import partial
 import structlog
 
 from ironlane.conductor.foresight import aim, foresee, told
+from ironlane.conductor.members import Members
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
 from ironlane.model.fabric import AttachmentState, LagSupport, PortConfig, SwitchId
 from ironlane.model.lldp import Neighbour
@@ -71,13 +72,13 @@ class FabricLoop:
     def __init__(
         self,
         store: Store,
-        lease: Callable[[], Lease],
+        members: Members,
         make_driver: DriverFactory,
         read_secret: SecretReader,
         settings: FabricSettings,
     ) -> None:
         self._store = store
-        self._lease = lease
+        self._members = members
         self._make_driver = make_driver
         self._read_secret = read_secret
         self._settings = settings
@@ -85,7 +86,7 @@ class FabricLoop:
 
     async def converge(self, ident: str) -> timedelta | None:
         """Bring one switch to what it should be, once. Returns when to look again."""
-        switch, lease = SwitchId(ident), self._lease()
+        switch, lease = SwitchId(ident), self._members.lease
         since = self._sessions[switch].settled if switch in self._sessions else None
         seen = await self._store.write(partial(self._view, switch=switch, lease=lease, since=since))
         if isinstance(seen, auditing.Rest):
@@ -214,8 +215,8 @@ class FabricLoop:
         outcome.plan_id = await self._store.write(lambda tx: reconcile.save_plan(tx, seen, plan, rendered, lease))
         # From here on the switch may be anything between before and after, until it is read back.
         session.observed_at = outcome.observed = None
-        self._lease()  # the last moment to notice that this process slept and its lease ran out
-        await session.driver.apply(plan)
+        async with self._members.under_lease():
+            await session.driver.apply(plan)
         outcome.observed = await self._read(seen, session, outcome)
 
     async def _read(self, seen: SwitchView, session: _Session, outcome: Outcome) -> Mapping[str, PortConfig]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
@@ -43,6 +44,7 @@ class Members:
         self._renewed_at = 0.0
         self._hostnames: tuple[str, ...] = ()
         self._heartbeat: asyncio.Task[None] | None = None
+        self._limits: set[asyncio.Timeout] = set()
         self.ttl = ttl
         self.ring = Ring([])
 
@@ -57,6 +59,31 @@ class Members:
         if self._lease is None or age > self.ttl.total_seconds():
             raise Temporary(f"conductor {self._me.hostname} holds no lease: its heartbeat did not reach the database")
         return self._lease
+
+    @asynccontextmanager
+    async def under_lease(self) -> AsyncIterator[None]:
+        """What is done inside ends with the lease: it is cancelled at whatever it awaits.
+
+        Also when this process slept through the end of its lease: what it was about to send when it fell asleep may be
+        wrong by now, because another conductor may have the switch.
+
+        Raises:
+            Temporary: the lease ran out.
+        """
+        self.lease  # noqa: B018 - raises if there is none
+        limit = asyncio.timeout_at(self._ends())
+        self._limits.add(limit)
+        try:
+            async with limit:
+                yield
+        except TimeoutError:
+            raise Temporary(f"conductor {self._me.hostname} lost its lease in the middle of its work") from None
+        finally:
+            self._limits.discard(limit)
+
+    def _ends(self) -> float:
+        """When the lease runs out, by the event loop's clock."""
+        return self._renewed_at + self.ttl.total_seconds()
 
     async def start(self) -> None:
         await self._join()
@@ -96,6 +123,9 @@ class Members:
             self._lease = None
             return
         self._renewed_at = asked_at
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(self._ends())
         await self._look_around()
 
     async def _look_around(self) -> None:
