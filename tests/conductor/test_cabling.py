@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from ironlane.model.cabling import CablingCheck, CablingPolicy, Verdict
-from ironlane.model.errors import Conflict, Invalid
+from ironlane.model.errors import Conflict, Invalid, Permanent
 from ironlane.model.fabric import SwitchId
 from ironlane.model.lldp import Neighbour
 from ironlane.model.node import Node
@@ -19,7 +20,7 @@ from ironlane.store.cabling import CABLING_WARNING
 from ironlane.store.database import Store, Tx
 from ironlane.store.inspection import Sender
 from ironlane.store.tables import lldp_heard, lldp_shown
-from tests.conductor.site import MACS, Site
+from tests.conductor.site import CLEANING, MACS, PROVISIONING, MemorySwitch, Site
 from tests.conductor.test_inspection import lldp
 
 POLICY = CablingPolicy()
@@ -30,6 +31,14 @@ NIC = ["52:54:00:01:00:01", "52:54:00:01:00:02"]
 @pytest.fixture
 async def site(store: Store) -> Site:
     made = Site(store)
+    await made.furnish()
+    return made
+
+
+@pytest.fixture
+async def any_site(any_store: Store) -> Site:
+    """The same, once on each kind of database."""
+    made = Site(any_store)
     await made.furnish()
     return made
 
@@ -72,7 +81,8 @@ async def show(site: Site, leaf: str, **ports: list[Neighbour]) -> None:
     await site.store.write(lambda tx: cabling.note_shown(tx, SwitchId(leaf), ["p1", "p2", "p3"], ports))
 
 
-async def test_swapped_cables_block_the_deployment_before_anything_is_written(site: Site) -> None:
+async def test_swapped_cables_block_the_deployment_before_anything_is_written(any_site: Site) -> None:
+    site = any_site
     async with site.conductor():
         node = await available(site, lldp("leaf-1", "p1"), lldp("leaf-2", "p4"))
         await site.ask(node, "active")
@@ -106,9 +116,8 @@ async def test_what_is_learnt_while_the_server_is_written_blocks_its_tenant_s_ne
         failed = await site.until_state(node, "deploy failed")
         assert failed.last_error is not None
         assert "the switch's LLDP shows a NIC of node node-2 (52:54:00:02:00:02" in failed.last_error
-        assert not any(
-            config.untagged and config.untagged >= 200 for at in site.carried().values() for config in at.values()
-        )
+        ever = {vlan for leaf in site.leaves.values() for at in leaf.history for c in at.values() for vlan in c.vlans}
+        assert ever == {CLEANING, PROVISIONING}, "no tenant's VLAN was ever on a switch"
 
 
 async def test_a_vif_for_a_wrong_nic_is_refused_and_nothing_stays_of_it(site: Site) -> None:
@@ -192,6 +201,81 @@ async def test_a_nic_that_hears_nothing_keeps_what_it_heard(site: Site) -> None:
         assert again.cable.heard == first.cable.heard
         await inspected(site, node, (lldp("leaf-1", "p1"), lldp("leaf-2", "p1")))
         assert (await judged(site, node))[1].judgement.verdict is Verdict.AGREES
+
+
+@dataclass
+class HearingSwitch(MemorySwitch):
+    """A switch that speaks LLDP; `deaf` if it refuses to tell."""
+
+    heard: dict[str, list[Neighbour]] = field(default_factory=dict)
+    deaf: bool = False
+
+    async def neighbours(self, ports: Collection[str]) -> Mapping[str, Sequence[Neighbour]]:
+        if self.deaf:
+            raise Permanent("LLDP is not enabled")
+        return {port: self.heard[port] for port in ports if port in self.heard}
+
+
+STRANGER = Neighbour("52:54:00:02:00:02", "52:54:00:02:00:02")
+
+
+async def hearing(site: Site, **options: Any) -> HearingSwitch:
+    """leaf-2, hearing node 2 on the port of node 1 from the start."""
+    switch = site.leaves["leaf-2"] = HearingSwitch("leaf-2", heard={"p1": [STRANGER]}, **options)
+    await site.node(2)
+    return switch
+
+
+async def test_what_a_switch_hears_is_kept_when_it_is_read(site: Site) -> None:
+    await hearing(site)
+    async with site.conductor():
+        node = await site.node(1)
+        await site.until(lambda tx: bool(tx.all(sa.select(lldp_shown))), "neighbours of leaf-2")
+        assert [one.judgement.verdict for one in await judged(site, node)] == [Verdict.UNSEEN, Verdict.CONTRADICTS]
+
+
+async def test_a_switch_that_tells_no_neighbours_carries_what_it_should(site: Site) -> None:
+    await hearing(site, deaf=True)
+    async with site.conductor():
+        node = await available(site)
+        await site.to_active(node)
+        assert await site.store.read(lambda tx: tx.all(sa.select(lldp_shown))) == []
+
+
+async def test_a_switch_is_read_again_before_a_server_is_refused_for_what_it_showed(site: Site) -> None:
+    switch = await hearing(site)
+    async with site.conductor():
+        node = await site.node(1)
+        await site.to_available(node)
+        await site.attach(node, await site.tenant_port("red"))
+        assert (await judged(site, node))[1].judgement.verdict is Verdict.CONTRADICTS
+        switch.heard.clear()  # the cables were put right since; no audit is due for long
+        await site.to_active(node)
+    site.assert_walls_stood()
+
+
+async def test_a_switch_that_still_shows_somebody_else_is_believed(site: Site) -> None:
+    await hearing(site)
+    async with site.conductor():
+        node = await available(site)
+        await site.ask(node, "active")
+        failed = await site.until_state(node, "deploy failed")
+        assert failed.last_error is not None
+        assert "there the switch's LLDP shows a NIC of node node-2" in failed.last_error
+
+
+async def test_a_silent_server_is_told_where_somebody_else_is(site: Site) -> None:
+    await hearing(site)
+    site.settings = replace(site.settings, report_timeout=timedelta(seconds=0.2))
+    async with site.conductor():
+        node = await site.node(1)
+        await site.ask(node, "manage")
+        await site.until_state(node, "manageable")
+        await site.until(lambda tx: bool(tx.all(sa.select(lldp_shown))), "neighbours of leaf-2")
+        await site.ask(node, "inspect")
+        failed = await site.until_state(node, "inspect failed")
+        assert failed.last_error is not None
+        assert "shows a NIC of node node-2" in failed.last_error
 
 
 async def test_members_of_a_bond_speak_with_its_one_address(site: Site) -> None:

@@ -41,8 +41,13 @@ async def inspect(
     http: aiohttp.ClientSession,
     timings: Timings,
 ) -> str:
-    """Send the inventory; answers what came of it. Repeats itself while the services do not answer, or fail."""
+    """Send the inventory; answers what came of it. Repeats itself while the services do not answer, or fail.
+
+    A boot script that says where the API is has to say where the inventory goes, or none is sent.
+    """
     named = _URL_IN_SCRIPT.search(booted.content)
+    if named is None and b"ipa-api-url=" in booted.content:
+        return "not told to inspect"
     url = named[1].decode() if named else f"{api_url.rstrip('/')}/v1/continue_inspection"
     while True:
         if booted.endpoint.resolve(booted.services) is not None:

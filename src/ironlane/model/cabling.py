@@ -102,6 +102,8 @@ class Judgement:
 
     verdict: Verdict
     sentence: str = ""
+    by_switch: bool = False
+    """It is the switch that says so, and may say otherwise when it is read again."""
 
 
 def judge(cable: Cable, now: datetime, fresh: timedelta) -> Judgement:
@@ -155,6 +157,7 @@ def _judge_shown(cable: Cable, recorded: LocalLink) -> Judgement:
         f"{cable.label} of node {cable.node} is recorded at {_recorded(cable, recorded)}, but there the switch's LLDP"
         f" shows {cable.owners[mac]} ({mac}; since {_time(sighting.at)}); move the cable, or correct the port's"
         " local_link_connection",
+        by_switch=True,
     )
 
 

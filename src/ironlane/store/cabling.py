@@ -70,13 +70,19 @@ def gate(tx: Tx, node: Node, nics: Sequence[BaremetalPort], policy: CablingPolic
 
 def contradictions(tx: Tx, node: Node, nics: Sequence[BaremetalPort], policy: CablingPolicy) -> list[str]:
     """The sentence of each NIC among `nics` that is not where the record says."""
+    return [one.judgement.sentence for one in _wrong(tx, node, nics, policy)]
+
+
+def accusers(tx: Tx, node: Node, nics: Sequence[BaremetalPort], policy: CablingPolicy) -> set[str]:
+    """The switches that showed somebody else than the record does, when they were read last."""
+    wrong = _wrong(tx, node, nics, policy)
+    return {one.cable.switch.id for one in wrong if one.judgement.by_switch and one.cable.switch is not None}
+
+
+def _wrong(tx: Tx, node: Node, nics: Sequence[BaremetalPort], policy: CablingPolicy) -> list[Judged]:
     wanted = {nic.id for nic in nics}
     judged = of_nodes(tx, [node], policy)
-    return [
-        one.judgement.sentence
-        for one in judged
-        if one.nic.id in wanted and one.judgement.verdict is Verdict.CONTRADICTS
-    ]
+    return [one for one in judged if one.nic.id in wanted and one.judgement.verdict is Verdict.CONTRADICTS]
 
 
 def policy_of(node: Node, policy: CablingPolicy) -> CablingCheck:

@@ -24,7 +24,7 @@ from ironlane.conductor.phases.agent import (
     steps_of,
 )
 from ironlane.conductor.phases.ramdisk import NOBODY, await_ramdisk, join_provider, leave_provider
-from ironlane.conductor.phases.tenant import join_tenant, pass_gate, tenant_joined
+from ironlane.conductor.phases.tenant import admit, join_tenant, tenant_joined
 from ironlane.conductor.work import OFF, ON, Done, Result, Wait, Work
 from ironlane.model.errors import IronlaneError, Permanent
 from ironlane.model.image import boot_mode, check_image, image_info
@@ -61,7 +61,9 @@ async def deploy(work: Work) -> Result:
     if step == "start":
         return await _start(work)
     # What is known to be wrong is told before the server is written, and once more before its tenant's networks.
-    await work.write(lambda tx: pass_gate(tx, work.node, work.settings.cabling))
+    held_up = await work.write(lambda tx: admit(tx, work.node, work.settings.cabling))
+    if held_up is not None:
+        return held_up
     if work.node.deploy_interface == "ramdisk":
         return await _prepare_ramdisk(work)
     return await join_provider(work, Phase.PROVISIONING, S.DEPLOY_WAIT)

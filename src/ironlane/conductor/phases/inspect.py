@@ -10,7 +10,7 @@ from ironlane.conductor.phases.ramdisk import join_provider, leave_provider
 from ironlane.conductor.work import OFF, ON, Done, Failed, Result, Wait, Work
 from ironlane.model.states import ProvisionState as S
 from ironlane.power.base import BootDevice
-from ironlane.store import inspection
+from ironlane.store import baremetal_ports, cabling, inspection
 from ironlane.store.database import Tx
 from ironlane.store.provisioning import Phase
 from ironlane.store.ramdisks import forget_ramdisk
@@ -47,6 +47,11 @@ async def await_inspected(work: Work) -> Result:
         return Done(S.INSPECTING, step="leave")
     left = work.settings.report_timeout - (work.now - (node.provision_updated_at or work.now))
     if left <= timedelta(0):
+        policy = work.settings.cabling
+        nics = await work.store.read(lambda tx: baremetal_ports.of_node(tx, node.id))
+        known = await work.store.read(lambda tx: cabling.contradictions(tx, node, nics, policy))
+        if known:
+            return Failed(f"no inventory from the ramdisk within {work.settings.report_timeout}: {'; '.join(known)}")
         return Failed(
             f"no inventory from the ramdisk within {work.settings.report_timeout}; look at the server's console: does"
             " it boot over PXE, from the NIC whose switch port is recorded, and is the ramdisk told where to send it"

@@ -21,6 +21,8 @@ VLAN = "http://openconfig.net/yang/vlan"
 LACP = "http://openconfig.net/yang/lacp"
 LLDP = "http://openconfig.net/yang/lldp"
 NETWORK_INSTANCE = "http://openconfig.net/yang/network-instance"
+NEIGHBOUR_LEAVES = ("chassis-id", "port-id", "port-description", "system-name")
+"""What is asked of a neighbour's `state`, in the order of `model.lldp.told`."""
 IANA_IF_TYPE = "urn:ietf:params:xml:ns:yang:iana-if-type"
 
 

@@ -10,10 +10,18 @@ from ironlane.model.lldp import Neighbour, told
 from ironlane.switches.netconf import BASE
 from ironlane.switches.openconfig import meaning
 from ironlane.switches.openconfig.leaves import Interface, Lacp, SwitchedVlan
-from ironlane.switches.openconfig.names import AGGREGATE, ETHERNET, INTERFACES, LACP, LLDP, VLAN, Dialect
+from ironlane.switches.openconfig.names import (
+    AGGREGATE,
+    ETHERNET,
+    INTERFACES,
+    LACP,
+    LLDP,
+    NEIGHBOUR_LEAVES,
+    VLAN,
+    Dialect,
+)
 
 _PREFIXES = {"if": INTERFACES, "eth": ETHERNET, "agg": AGGREGATE, "vlan": VLAN, "lacp": LACP, "lldp": LLDP, "nc": BASE}
-_NEIGHBOUR_LEAVES = ("chassis-id", "port-id", "port-description", "system-name")
 
 
 def observation(reply: etree._Element, wanted: Collection[str], dialect: Dialect) -> meaning.Observation:
@@ -34,7 +42,7 @@ def neighbours(reply: etree._Element, wanted: Collection[str]) -> dict[str, list
     for interface in _all(reply, "nc:data/lldp:lldp/lldp:interfaces/lldp:interface"):
         port = _leaf(interface, "lldp:name")
         for element in _all(interface, "lldp:neighbors/lldp:neighbor/lldp:state"):
-            leaves = (_leaf(element, f"lldp:{name}") for name in _NEIGHBOUR_LEAVES)
+            leaves = (_leaf(element, f"lldp:{name}") for name in NEIGHBOUR_LEAVES)
             neighbour = told(*leaves)
             if port in wanted and neighbour.says:
                 found.setdefault(port, []).append(neighbour)
