@@ -312,6 +312,16 @@ async def test_the_node_s_own_policy_is_checked(site: Site) -> None:
         cabling.policy_of(replace(node, driver_info={"cabling_check": 7}), POLICY)
 
 
+async def test_another_nic_in_a_port_s_place_has_heard_nothing(site: Site) -> None:
+    async with site.conductor():
+        node = await available(site, lldp("leaf-1", "p1"), lldp("leaf-2", "p4"))
+        nic = (await judged(site, node))[1].nic
+        await site.store.write(lambda tx: baremetal_ports.update(tx, nic.id, {"address": NIC[1], "name": "eth1"}))
+        assert (await judged(site, node))[1].judgement.verdict is Verdict.CONTRADICTS, "it is the same one still"
+        await site.store.write(lambda tx: baremetal_ports.update(tx, nic.id, {"address": "52:54:00:01:00:99"}))
+        assert (await judged(site, node))[1].judgement.verdict is Verdict.UNSEEN
+
+
 async def test_everything_goes_with_its_node(site: Site) -> None:
     async with site.conductor():
         node = await site.node(1)

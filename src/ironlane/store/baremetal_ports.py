@@ -70,6 +70,11 @@ def update(tx: Tx, port_id: str, changes: Mapping[str, Any]) -> BaremetalPort:
         NotFound: there is no such port.
     """
     _refuse_taken(tx, port_id, changes)
+    if "address" in changes:  # another NIC: what the one before heard is not what this one hears
+        other = sa.select(baremetal_ports.c.id).where(
+            baremetal_ports.c.id == port_id, baremetal_ports.c.address != changes["address"]
+        )
+        tx.execute(sa.delete(lldp_heard).where(lldp_heard.c.baremetal_port_id.in_(other)))
     values = {"updated_at": tx.now, **changes}
     if tx.execute(sa.update(baremetal_ports).where(baremetal_ports.c.id == port_id).values(values)).rowcount == 0:
         raise NotFound("port", port_id)

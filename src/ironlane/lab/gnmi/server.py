@@ -7,7 +7,7 @@ import itertools
 import json
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,11 +15,12 @@ import grpc
 import grpc.aio
 from lxml import etree
 
+from ironlane.lab.frames import Lldp
 from ironlane.lab.gnmi import tree
-from ironlane.lab.netconf import datastore, openconfig
+from ironlane.lab.netconf import datastore, lldp, openconfig
 from ironlane.lab.netconf.configuration import Configuration, OnRunning
 from ironlane.lab.netconf.datastore import RpcFault
-from ironlane.lab.netconf.schema import MODULES, ROOT
+from ironlane.lab.netconf.schema import MODULES, ROOT, WITH_STATE
 from ironlane.protobuf import gnmi_ext_pb2 as ext
 from ironlane.protobuf import gnmi_pb2 as pb
 
@@ -83,6 +84,7 @@ class GnmiServer:
     `config_type` (it then answers only for all types at once), `models`, `encodings`. `target` is the only
     `prefix.target` that it answers to; None: to any. `absent` is told of a path under which there is nothing.
     `strict`: as SONiC, it refuses ports on VLANs that are not defined, and members of a LAG with VLANs of their own.
+    `neighbours` tells what the ports hear by LLDP.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class GnmiServer:
         target: str | None = None,
         absent: grpc.StatusCode | None = None,
         strict: bool = True,
+        neighbours: Callable[[], Mapping[str, Lldp]] = dict,
     ) -> None:
         self.port = port
         self.faults = Faults()
@@ -115,6 +118,7 @@ class GnmiServer:
         self.target = target
         self.absent = absent
         self.strict = strict
+        self.neighbours = neighbours
         self.configuration = Configuration(ports, on_running)
         self.received: deque[pb.SetRequest] = deque(maxlen=_REMEMBERED)
         self.requests = 0
@@ -226,23 +230,32 @@ class GnmiServer:
         if request.type != pb.GetRequest.ALL and (request.type != pb.GetRequest.CONFIG or not self.config_type):
             raise Refusal(grpc.StatusCode.UNIMPLEMENTED, "no selection by type of data")
         answer = pb.GetResponse()
+        schema, data = ROOT, self.configuration.read("running")
+        if request.type != pb.GetRequest.CONFIG:
+            schema, data = WITH_STATE, self._with_state()
         for path in request.path:
             try:
-                steps = tree.resolve(request.prefix, path)
+                steps = tree.resolve(request.prefix, path, schema)
             except RpcFault as fault:
                 raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, fault.message) from None
-            found = tree.find(self.configuration.read("running"), steps)
+            found = tree.find(data, steps)
             if not found and self.absent is not None:
                 raise Refusal(self.absent, f"nothing at {'/'.join(elem.name for elem in path.elem)}")
             notification = answer.notification.add(timestamp=time.time_ns())
             if request.prefix.target:
                 notification.prefix.target = request.prefix.target
             for element in found:
-                node = steps[-1].node if steps else ROOT
+                node = steps[-1].node if steps else schema
                 value = json.dumps(tree.to_json(element, node), separators=(",", ":")).encode()
                 update = notification.update.add(path=tree.path_of(element, steps))
                 update.val.json_ietf_val = value
         return answer
+
+    def _with_state(self) -> etree._Element:
+        root = etree.Element("data")
+        root.extend(datastore.select(self.configuration.read("running"), None))
+        root.append(lldp.state(self.neighbours()))
+        return root
 
     def _check_target(self, prefix: pb.Path) -> None:
         if self.target is not None and prefix.target != self.target:

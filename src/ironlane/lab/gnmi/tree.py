@@ -31,8 +31,8 @@ class Step(NamedTuple):
     key: str
 
 
-def resolve(prefix: pb.Path, path: pb.Path) -> list[Step]:
-    """The way to what a path names, from the root.
+def resolve(prefix: pb.Path, path: pb.Path, schema: Node = ROOT) -> list[Step]:
+    """The way to what a path names, from the root of a schema.
 
     Raises:
         RpcFault: `unknown-element` for what the schema does not have, `bad-element` for keys that do not fit.
@@ -40,7 +40,7 @@ def resolve(prefix: pb.Path, path: pb.Path) -> list[Step]:
     for origin in {prefix.origin, path.origin} - {"", "openconfig"}:
         raise RpcFault("operation-not-supported", f"no origin {origin!r} on this switch")
     steps = []
-    node = ROOT
+    node = schema
     for elem in [*prefix.elem, *path.elem]:
         tag = _child(node, elem.name)
         node = node.children[tag]

@@ -26,6 +26,7 @@ import grpc
 
 from ironlane.model.errors import Permanent, Temporary
 from ironlane.model.fabric import PortConfig
+from ironlane.model.lldp import Neighbour
 from ironlane.model.plan import Plan
 from ironlane.protobuf import gnmi_pb2 as pb
 from ironlane.switches.base import Access, Capabilities
@@ -64,6 +65,22 @@ class GnmiDriver:
     async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
         """See `SwitchDriver.observe`. One exchange, whatever the number of ports."""
         return (await self._read(await self._connected(), ports)).ports
+
+    async def neighbours(self, ports: Collection[str]) -> Mapping[str, Sequence[Neighbour]]:
+        """See `switches.base.NeighbourAware`."""
+        session = await self._connected()
+        if not session.supports("openconfig-lldp"):
+            raise Permanent(f"switch {self._access.switch}: gNMI without openconfig-lldp")
+        try:
+            answer = await session.get(read.get_request([read.NEIGHBOURS], self._dialect, pb.GetRequest.ALL))
+        except Failed as failed:
+            if failed.status.code is grpc.StatusCode.NOT_FOUND:
+                return {}
+            raise session.refusal(failed.status) from None
+        try:
+            return read.neighbours(answer, ports)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise Permanent(f"switch {self._access.switch}: its answer to Get is not understood: {error}") from error
 
     def render(self, plan: Plan) -> tuple[str, ...]:
         """See `SwitchDriver.render`: the SetRequests in protobuf's text format.

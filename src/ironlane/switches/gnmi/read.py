@@ -10,14 +10,17 @@ import json
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from ironlane.model.lldp import Neighbour, told
 from ironlane.protobuf import gnmi_pb2 as pb
 from ironlane.switches.gnmi.names import GnmiDialect
 from ironlane.switches.gnmi.write import Elements, path_of
 from ironlane.switches.openconfig import meaning
 from ironlane.switches.openconfig.leaves import Interface, Lacp, SwitchedVlan
+from ironlane.switches.openconfig.names import NEIGHBOUR_LEAVES
 
 INTERFACES: Elements = ("interfaces",)
 LACP: Elements = ("lacp", "interfaces")
+NEIGHBOURS: Elements = ("lldp", "interfaces")
 
 _KEY = "name"
 """The key of both lists that are read: interfaces and LACP's."""
@@ -45,11 +48,7 @@ def observation(
     Raises:
         ValueError: a value that is neither JSON nor a scalar.
     """
-    tree: Tree = {}
-    for answer in answers:
-        for notification in answer.notification:
-            for update in notification.update:
-                _put(tree, [*notification.prefix.elem, *update.path.elem], _decoded(update.val))
+    tree = _tree(answers)
     interfaces = _at(tree, "interfaces", "interface")
     lacp = _at(tree, "lacp", "interfaces", "interface")
     return meaning.observation(
@@ -58,6 +57,31 @@ def observation(
         wanted,
         dialect,
     )
+
+
+def neighbours(answer: pb.GetResponse, wanted: Collection[str]) -> dict[str, list[Neighbour]]:
+    """Read the answer about `NEIGHBOURS`: who is behind each wanted port that hears anything.
+
+    Raises:
+        ValueError: as `observation`.
+    """
+    found: dict[str, list[Neighbour]] = {}
+    for port, interface in _at(_tree([answer]), "lldp", "interfaces", "interface").items():
+        for entry in _at(interface, "neighbors", "neighbor").values():
+            state = _at(entry, "state") if isinstance(entry, dict) else {}
+            neighbour = told(*(_text(state, leaf) for leaf in NEIGHBOUR_LEAVES))
+            if port in wanted and neighbour.says:
+                found.setdefault(port, []).append(neighbour)
+    return found
+
+
+def _tree(answers: Iterable[pb.GetResponse]) -> Tree:
+    tree: Tree = {}
+    for answer in answers:
+        for notification in answer.notification:
+            for update in notification.update:
+                _put(tree, [*notification.prefix.elem, *update.path.elem], _decoded(update.val))
+    return tree
 
 
 def _interface(entry: Tree) -> Interface:
