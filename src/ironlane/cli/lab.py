@@ -35,8 +35,8 @@ from ironlane.site.types import Site
 def lab(file: Path, url: str, secrets_dir: Path | None, log_level: str, gateway_port: int) -> None:
     """Pretend the racks of site file FILE until SIGTERM or SIGINT.
 
-    Switches speak NETCONF and forward frames, BMCs speak Redfish, servers boot over the virtual network and report to
-    the service at URL. No root, no daemon: all of it is in this process.
+    Switches speak NETCONF or gNMI and forward frames, BMCs speak Redfish, servers boot over the virtual network and
+    report to the service at URL. No root, no daemon: all of it is in this process.
     """
     configure(log_level)
     site = load(file)
@@ -57,6 +57,8 @@ async def _run(site: Site, read_secret: Callable[[str], str], url: str, gateway_
     async with running_gateway(gateway_port) as gateway, virtual_rack(description, url, gateway) as rack:
         for name, server in rack.netconf.items():
             click.echo(f"switch {name:<16} NETCONF at 127.0.0.1 port {server.port}")
+        for name, switch in rack.gnmi.items():
+            click.echo(f"switch {name:<16} gNMI at 127.0.0.1 port {switch.port}")
         if rack.redfish is not None:
             click.echo(f"BMCs of {len(rack.servers)} servers      Redfish at {rack.redfish.url}")
         settings = " ".join(f"{name}={value}" for name, value in environment(description, gateway).items())

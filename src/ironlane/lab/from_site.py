@@ -24,8 +24,8 @@ SERVICES = "services"
 def describe(site: Site, read_secret: Callable[[str], str]) -> RackDescription:
     """The racks of a site as a virtual data centre on this machine.
 
-    Switches speak NETCONF at the site file's ports; all BMCs are systems of one Redfish server. The services host is
-    present in each provider network that has a gateway, at that address.
+    Switches speak NETCONF or gNMI at the site file's ports; all BMCs are systems of one Redfish server. The services
+    host is present in each provider network that has a gateway, at that address.
 
     Raises:
         Invalid: something that cannot be pretended: another kind of switch or BMC, or an address of another machine.
@@ -41,8 +41,14 @@ def describe(site: Site, read_secret: Callable[[str], str]) -> RackDescription:
 
 def _switch(switch: Switch, read_secret: Callable[[str], str]) -> SwitchDescription:
     _require_here(switch.address, f"switch {switch.name}")
-    if switch.kind != "openconfig":
-        raise Invalid(f"switch {switch.name}: the virtual rack has openconfig switches only, not {switch.kind}")
+    if switch.kind not in ("openconfig", "gnmi"):
+        raise Invalid(
+            f"switch {switch.name}: the virtual rack has openconfig and gnmi switches only, not {switch.kind}"
+        )
+    if switch.kind == "gnmi" and switch.options.get("tls", True):
+        raise Invalid(
+            f"switch {switch.name}: a virtual gnmi switch has no certificate; give it options: {{tls: false}}"
+        )
     if switch.mac is None:
         raise Invalid(f"switch {switch.name}: a virtual switch needs a mac")
     return SwitchDescription(
@@ -52,6 +58,7 @@ def _switch(switch: Switch, read_secret: Callable[[str], str]) -> SwitchDescript
         username=switch.username,
         password=read_secret(switch.secret) if switch.secret else "",
         netconf_port=switch.port or 830,
+        gnmi_port=switch.port or 9339 if switch.kind == "gnmi" else None,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import asyncssh
 
@@ -25,6 +25,9 @@ from ironlane.lab.switch import VirtualSwitch, pair
 from ironlane.lab.tftp import ReadFile
 from ironlane.lab.wire import connect
 
+if TYPE_CHECKING:
+    from ironlane.lab.gnmi import GnmiServer
+
 UPLINK = "uplink"
 """The port of each switch that goes to the spine."""
 _UPLINK_LAGS = 2001
@@ -33,7 +36,10 @@ _UPLINK_LAGS = 2001
 
 @dataclass(frozen=True, slots=True)
 class SwitchDescription:
-    """A top-of-rack switch, and how to log in to its NETCONF server (port 0: any free one)."""
+    """A top-of-rack switch, and how to log in to its NETCONF server (port 0: any free one).
+
+    With `gnmi_port` it speaks gNMI there instead, in plain text.
+    """
 
     name: str
     mac: str
@@ -41,6 +47,7 @@ class SwitchDescription:
     username: str = "admin"
     password: str = field(default="admin", repr=False)
     netconf_port: int = 0
+    gnmi_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +158,9 @@ class VirtualRack:
     """The virtual data centre, running while the async context lasts.
 
     `api_url` is the Baremetal API's root for the servers' agents. `find_port` and `read_file` make the services hosts
-    serve DHCP and TFTP. `netconf`, `redfish` and `ipmi` say which control planes run: a NETCONF server for each
+    serve DHCP and TFTP. `netconf`, `redfish` and `ipmi` say which control planes run: a NETCONF or gNMI server for each
     switch, one Redfish server with a system for each server (by its name), an IPMI BMC for each server. Without
-    NETCONF, load the switches' forwarding by hand.
+    them, load the switches' forwarding by hand.
 
     Raises:
         ValueError: the description contradicts itself (see `RackDescription.check`).
@@ -187,6 +194,7 @@ class VirtualRack:
                 switch = self.switches[nic.switch]
                 connect(self.servers[server.name].interface(nic.name), switch.interface(nic.port))
         self.netconf = self._netconf_servers() if netconf else {}
+        self.gnmi = self._gnmi_servers() if netconf else {}
         self.redfish = self._redfish() if redfish else None
         self.ipmi = self._ipmi() if ipmi else {}
         self._running = AsyncExitStack()
@@ -198,7 +206,8 @@ class VirtualRack:
                 starting.push_async_callback(host.close)
             for machine in self.servers.values():
                 starting.push_async_callback(machine.close)
-            for switch in self.netconf.values():
+            planes: list[NetconfServer | GnmiServer] = [*self.netconf.values(), *self.gnmi.values()]
+            for switch in planes:
                 starting.push_async_callback(switch.stop)
                 await switch.start()
             if self.redfish is not None:
@@ -248,6 +257,24 @@ class VirtualRack:
                 neighbours=partial(_heard_by, self.switches[switch.name]),
             )
             for switch in self.description.switches
+            if switch.gnmi_port is None
+        }
+
+    def _gnmi_servers(self) -> dict[str, GnmiServer]:
+        switches = [switch for switch in self.description.switches if switch.gnmi_port is not None]
+        if not switches:
+            return {}
+        from ironlane.lab.gnmi import GnmiServer  # gRPC is heavy, and most racks do without
+
+        return {
+            switch.name: GnmiServer(
+                switch.ports,
+                self.switches[switch.name].load,
+                port=switch.gnmi_port or 0,
+                username=switch.username,
+                password=switch.password,
+            )
+            for switch in switches
         }
 
     def _redfish(self) -> RedfishBmcs:
