@@ -198,7 +198,13 @@ BROKEN = {
         "racks[1].name",
         "r1 is there already (line 22)",
     ),
-    "unknown kind": ("kind: openvswitch", "kind: ovs", 45, "switches[2].kind", "none of openvswitch, openconfig, gnmi, cli"),
+    "unknown kind": (
+        "kind: openvswitch",
+        "kind: ovs",
+        45,
+        "switches[2].kind",
+        "none of openvswitch, openconfig, gnmi, cli",
+    ),
     "unknown template": (
         "name: ovs",
         "name: ovs\n    template: leave",
