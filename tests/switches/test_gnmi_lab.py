@@ -100,6 +100,24 @@ async def test_a_lag_goes_with_its_last_member_and_not_before(bench: Bench) -> N
     assert aggregates(bench) == set()
 
 
+async def test_a_lag_with_members_of_others_is_told_and_not_touched(bench: Bench) -> None:
+    own, strange = "Ethernet1", "Ethernet4"
+    operator = GnmiDriver(bench.access())
+    theirs = {strange: PortConfig(untagged=Vlan(10), lag=Lag(1))}
+    await operator.apply(diff(LEAF, theirs, await operator.observe(theirs)))
+    before = await bench.driver.observe([own])
+    assert set(bench.driver.foreign_lags()) == {1}
+    wrong = diff(LEAF, {own: PortConfig(untagged=Vlan(10), lag=Lag(1))}, before)
+    for _ in range(2):
+        with pytest.raises(Permanent, match=r"Port-Channel1 is not touched: .*\(Ethernet4\)"):
+            await bench.driver.apply(wrong)
+    await bench.driver.apply(diff(LEAF, {own: PortConfig(untagged=Vlan(10), lag=Lag(2))}, before))
+    await bench.driver.observe([own])
+    assert set(bench.driver.foreign_lags()) == {1}
+    assert await operator.observe(theirs) == theirs
+    await operator.close()
+
+
 async def test_what_comes_later_is_foreseen(bench: Bench) -> None:
     bundled = PortConfig(untagged=Vlan(10), lag=Lag(5))
     await bench.converge({"Ethernet1": bundled, "Ethernet2": bundled})

@@ -33,7 +33,7 @@ from ironlane.switches.base import Access, Capabilities
 from ironlane.switches.gnmi import read, write
 from ironlane.switches.gnmi.names import GnmiDialect
 from ironlane.switches.gnmi.session import Failed, GnmiSession, Security, session_options
-from ironlane.switches.openconfig.edit import members_after
+from ironlane.switches.openconfig.edit import leave_others_alone, members_after
 from ironlane.switches.openconfig.meaning import Observation
 
 _MODELS = ("openconfig-interfaces", "openconfig-vlan")
@@ -56,6 +56,9 @@ class GnmiDriver:
         self._session: GnmiSession | None = None
         self._members: Mapping[str, str] | None = None
         """Port → aggregate interface as last known, of all ports; None when it has to be read first."""
+        self._ours: frozenset[str] | None = None
+        """The ports that were asked for last: those that are managed here."""
+        self._foreign: frozenset[int] = frozenset()
         self._confirms = self._dialect.confirmed_commit
         """Commits are confirmed: until the switch was asked, what the option says."""
         self._unconfirmed = ""
@@ -64,7 +67,14 @@ class GnmiDriver:
 
     async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
         """See `SwitchDriver.observe`. One exchange, whatever the number of ports."""
-        return (await self._read(await self._connected(), ports)).ports
+        self._ours = frozenset(ports)
+        seen = await self._read(await self._connected(), ports)
+        self._foreign = seen.foreign
+        return seen.ports
+
+    def foreign_lags(self) -> Collection[int]:
+        """See `switches.base.Considerate`."""
+        return self._foreign
 
     async def neighbours(self, ports: Collection[str]) -> Mapping[str, Sequence[Neighbour]]:
         """See `switches.base.NeighbourAware`."""
@@ -97,6 +107,7 @@ class GnmiDriver:
         members = self._members or {}
         for done in earlier:
             members = members_after(done, members, self._dialect)
+        leave_others_alone(plan, members, self._ours, self._dialect)
         requests = write.requests(plan, members, self._dialect, confirm=self._confirms)
         return tuple(write.text(request) for request in requests)
 
@@ -108,6 +119,7 @@ class GnmiDriver:
         if self._members is None:
             await self._read(session, ())
         members = self._members or {}
+        leave_others_alone(plan, members, self._ours, self._dialect)
         requests = write.requests(plan, members, self._dialect, confirm=self._confirms)
         self._members = None
         try:

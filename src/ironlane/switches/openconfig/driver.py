@@ -31,7 +31,7 @@ from ironlane.switches import netconf
 from ironlane.switches.base import Access, Capabilities
 from ironlane.switches.netconf import NetconfSession
 from ironlane.switches.openconfig import read, write
-from ironlane.switches.openconfig.edit import members_after
+from ironlane.switches.openconfig.edit import leave_others_alone, members_after
 from ironlane.switches.openconfig.meaning import Observation
 from ironlane.switches.openconfig.names import NetconfDialect
 
@@ -73,12 +73,22 @@ class OpenConfigDriver:
         self._session: NetconfSession | None = None
         self._members: Mapping[str, str] | None = None
         """Port → aggregate interface as last known, of all ports; None when it has to be read first."""
+        self._ours: frozenset[str] | None = None
+        """The ports that were asked for last: those that are managed here."""
+        self._foreign: frozenset[int] = frozenset()
         self._shown = _Answer(b"", frozenset(), Observation({}, {}))
         self._heard: _Answer[Mapping[str, Sequence[Neighbour]]] = _Answer(b"", frozenset(), {})
 
     async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
         """See `SwitchDriver.observe`. One exchange, whatever the number of ports."""
-        return (await self._read(await self._connected(), ports)).ports
+        self._ours = frozenset(ports)
+        seen = await self._read(await self._connected(), ports)
+        self._foreign = seen.foreign
+        return seen.ports
+
+    def foreign_lags(self) -> Collection[int]:
+        """See `switches.base.Considerate`."""
+        return self._foreign
 
     async def neighbours(self, ports: Collection[str]) -> Mapping[str, Sequence[Neighbour]]:
         """See `switches.base.NeighbourAware`."""
@@ -101,6 +111,7 @@ class OpenConfigDriver:
         members = self._members or {}
         for done in earlier:
             members = members_after(done, members, self._dialect)
+        leave_others_alone(plan, members, self._ours, self._dialect)
         edit = write.edit_config(plan, members, self._dialect)
         validate = [_VALIDATE] if self._dialect.validate else []
         commit = [_COMMIT]
@@ -115,6 +126,7 @@ class OpenConfigDriver:
         session = await self._connected()
         if self._members is None:
             await self._read(session, ())
+        leave_others_alone(plan, self._members or {}, self._ours, self._dialect)
         edit = write.edit_config(plan, self._members or {}, self._dialect)
         after = members_after(plan, self._members or {}, self._dialect)
         self._members = None

@@ -5,7 +5,7 @@ VLANs are defined, ports leave their LAG, new LAGs are made, ports join or chang
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ironlane.model.errors import Permanent
@@ -81,6 +81,26 @@ def edit(plan: Plan, members: Mapping[str, str], dialect: Dialect) -> Edit:
         members=tuple(port for port in ports if port.joined),
         empty=tuple(sorted(set(left) - staying, key=lambda name: dialect.lag_number(name) or 0)),
     )
+
+
+def leave_others_alone(plan: Plan, members: Mapping[str, str], ours: Collection[str] | None, dialect: Dialect) -> None:
+    """A LAG with members that are not ours is not ours (invariant I6).
+
+    `ours` are the managed ports; None: nobody has said which those are.
+
+    Raises:
+        Permanent: the plan would change such a LAG.
+    """
+    if ours is None:
+        return
+    numbers = {change.after.lag.number for change in plan.changes if change.after.lag is not None}
+    for name in (dialect.lag_interface(number) for number in sorted(numbers)):
+        strangers = sorted(port for port, its in members.items() if its == name and port not in ours)
+        if strangers:
+            raise Permanent(
+                f"{name} is not touched: it has members that Ironlane does not manage ({', '.join(strangers[:5])});"
+                " free the number, or bind the port anew to get another"
+            )
 
 
 def members_after(plan: Plan, members: Mapping[str, str], dialect: Dialect) -> dict[str, str]:

@@ -28,10 +28,14 @@ _RANGE = re.compile(r"([0-9]+)(?:\.\.([0-9]+))?")
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """`ports`: what the wanted ports carry. `members`: port → aggregate interface, for all ports of the switch."""
+    """`ports`: what the wanted ports carry. `members`: port → aggregate interface, for all ports of the switch.
+
+    `foreign`: numbers of LAGs that are there for anything but wanted ports.
+    """
 
     ports: dict[str, PortConfig]
     members: dict[str, str]
+    foreign: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,10 @@ def observation(
             ports[name] = _member(interfaces[name], interfaces.get(aggregate), lacp.get(aggregate), dialect)
         else:
             ports[name] = _single(interfaces[name], dialect)
-    return Observation(ports, members)
+    strange = {aggregate for name, aggregate in members.items() if name not in wanted}
+    ours = {aggregate for name, aggregate in members.items() if name in wanted} - strange
+    numbers = (dialect.lag_number(name) for name in {*interfaces, *strange} - ours)
+    return Observation(ports, members, frozenset(number for number in numbers if number is not None))
 
 
 def _single(interface: Interface, dialect: Dialect) -> PortConfig:
