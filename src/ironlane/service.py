@@ -34,6 +34,7 @@ from ironlane.conductor.dhcp import DhcpLoop
 from ironlane.conductor.fabric import FabricLoop, FabricSettings, driver_factory
 from ironlane.conductor.lifecycle import LifecycleLoop
 from ironlane.conductor.members import Members
+from ironlane.conductor.power_sync import PowerSync, PowerSyncSettings
 from ironlane.conductor.work import LifecycleSettings
 from ironlane.conductor.worker import Worker
 from ironlane.model.errors import IronlaneError, Permanent
@@ -94,8 +95,15 @@ class Service:
                 deploy_timeout=timedelta(seconds=settings.deploy_timeout),
                 clean_priorities=settings.clean_priorities,
                 boot=self.boot or FixedBoot(settings.boot),
+                soft_timeout=timedelta(seconds=settings.soft_power_timeout),
             ),
             ttl=settings.ttl,
+        )
+        self.power_sync = PowerSync(
+            self.store,
+            lease=lambda: self.members.lease,
+            power=self.power,
+            settings=PowerSyncSettings(settings.power_sync_interval, settings.power_sync_force),
         )
         self._workers = {
             "switch": Worker(
@@ -141,9 +149,11 @@ class Service:
         self.store.listen(self._hinted)
         for worker in self._workers.values():
             worker.start()
+        self.power_sync.start()
 
     async def stop(self) -> None:
         """Stop the loops after the work in hand, give up the lease, and close everything."""
+        await self.power_sync.stop()
         for worker in self._workers.values():
             await worker.stop()
         await self.fabric.close()

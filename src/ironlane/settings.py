@@ -112,6 +112,15 @@ class Settings(BaseSettings):
     agent_proxy: str = ""
     """HTTP proxy by which agents are reached, for a conductor that is not on the provisioning networks itself."""
 
+    power_sync_interval: float = 60.0
+    """How often each server's BMC is asked for its power state; 0: never."""
+
+    power_sync_force: bool = False
+    """A server whose power differs from the record is switched; else the record follows the server."""
+
+    soft_power_timeout: float = 600.0
+    """How long an operating system may take to shut down when it is asked to and the client gives no timeout."""
+
     tftp_server: str = "127.0.0.1"
     """TFTP server in the DHCP answers of servers that boot a ramdisk."""
 

@@ -273,15 +273,13 @@ class SlowPower(FakePower):
         self.asked, self.go_on = asyncio.Event(), asyncio.Event()
         self.slow_for: PowerState | BootDevice | None = None
 
-    async def set_power(self, driver_info: Mapping[str, Any], state: PowerState) -> None:
+    async def set_power(self, driver_info: Mapping[str, Any], state: PowerState, timeout: float | None = None) -> None:
         await self._take_time(state)
-        await super().set_power(driver_info, state)
+        await super().set_power(driver_info, state, timeout)
 
-    async def set_boot_device(
-        self, driver_info: Mapping[str, Any], device: BootDevice, *, persistent: bool = False
-    ) -> None:
+    async def set_boot_device(self, driver_info: Mapping[str, Any], device: BootDevice, **how: Any) -> None:
         await self._take_time(device)
-        await super().set_boot_device(driver_info, device, persistent=persistent)
+        await super().set_boot_device(driver_info, device, **how)
 
     async def _take_time(self, asked: PowerState | BootDevice) -> None:
         if asked is self.slow_for:
@@ -341,7 +339,7 @@ async def test_a_node_that_is_managed_right_after_an_abort_is_on_no_network(site
 
 async def test_an_aborted_node_leaves_its_network_though_its_bmc_does_not_do_what_a_client_asked(site: Site) -> None:
     class Deaf(FakePower):
-        async def set_power(self, _info: object, _state: PowerState) -> None:
+        async def set_power(self, _info: object, _state: PowerState, _timeout: float | None = None) -> None:
             raise Temporary("the BMC does not answer")
 
     node = await site.node(1)

@@ -14,7 +14,7 @@ import pytest
 
 from ironlane.lab.ipmi import IpmiBmc
 from ironlane.model.errors import Invalid, Permanent, Temporary
-from ironlane.power.base import BootDevice, PowerState
+from ironlane.power.base import BootDevice, BootMode, PowerState
 from ironlane.power.ipmi import IpmiPower
 from ironlane.power.waiting import Patience
 
@@ -70,6 +70,27 @@ async def test_boot_device(power, info, bmc, device, *, persistent, uefi):
     assert (bmc.machine.boot_device, bmc.machine.boot_persistent) == (device.value, persistent)
     assert bmc.uefi is uefi, "the mode is kept"
     assert await power.get_boot_device(info) is device
+
+
+@needs_ipmitool
+@pytest.mark.parametrize("mode", list(BootMode))
+async def test_the_boot_mode_that_is_asked_for_is_set(power, info, bmc, mode):
+    bmc.uefi = mode is BootMode.BIOS
+    await power.set_boot_device(info, BootDevice.PXE, mode=mode)
+    assert bmc.uefi is (mode is BootMode.UEFI)
+
+
+@needs_ipmitool
+async def test_a_soft_power_off_is_only_asked_for(power, info, bmc):
+    await power.shut_down(info)
+    assert bmc.machine.done == [], "it is off"
+    await power.set_power(info, PowerState.ON)
+    bmc.ignore_power = True
+    await power.shut_down(info)
+    assert bmc.machine.power == "on"
+    bmc.ignore_power = False
+    await power.shut_down(info)
+    assert bmc.machine.power == "off"
 
 
 @needs_ipmitool

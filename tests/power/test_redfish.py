@@ -10,7 +10,7 @@ import pytest
 
 from ironlane.lab.bmc import RedfishBmcs, RedfishSystem
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
-from ironlane.power.base import BootDevice, PowerState
+from ironlane.power.base import BootDevice, BootMode, PowerState
 from ironlane.power.redfish import RedfishPower
 from ironlane.power.waiting import Patience
 
@@ -82,6 +82,33 @@ async def test_the_boot_mode_is_kept(power, info, system, mode, forgets):
     system.boot_mode, system.forget_boot_mode = mode, forgets
     await power.set_boot_device(info, BootDevice.PXE)
     assert system.boot_mode == mode
+
+
+@pytest.mark.parametrize("mode", list(BootMode))
+@pytest.mark.parametrize("before", ["UEFI", "Legacy"])
+async def test_the_boot_mode_that_is_asked_for_is_set(power, info, system, *, mode, before):
+    system.boot_mode = before
+    await power.set_boot_device(info, BootDevice.PXE, mode=mode)
+    assert system.boot_mode == {"uefi": "UEFI", "bios": "Legacy"}[mode]
+    assert await power.get_boot_device(info) is BootDevice.PXE
+
+
+async def test_a_soft_power_off_is_only_asked_for(power, info, system, machine):
+    await power.shut_down(info)
+    assert machine.done == [], "it is off"
+    await power.set_power(info, PowerState.ON)
+    system.ignore_power = True
+    await power.shut_down(info)
+    assert machine.power == "on"
+    system.ignore_power = False
+    await power.shut_down(info)
+    assert machine.power == "off"
+
+
+async def test_a_timeout_of_the_clients_is_kept_to(power, info, system):
+    system.ignore_power = True
+    with pytest.raises(Temporary, match=r"after 0\.05 s it still reports"):
+        await power.set_power(info, PowerState.ON, 0.05)
 
 
 @pytest.mark.parametrize("auth_type", ["auto", "session", "basic", None])

@@ -15,12 +15,13 @@ import structlog
 
 from ironlane.agent.client import AgentClient
 from ironlane.conductor.handlers import HANDLERS
+from ironlane.conductor.out_of_band import ORDERED, TIMEOUT, out_of_band
 from ironlane.conductor.ring import Ring
 from ironlane.conductor.work import Done, Failed, LifecycleSettings, Result, Retry, Wait, Work, power_driver
 from ironlane.model.errors import IronlaneError, NotFound, Temporary
 from ironlane.model.node import Node
 from ironlane.model.states import FAILURE, WORKING, ProvisionState
-from ironlane.power.base import BootDevice, PowerDriver, PowerState
+from ironlane.power.base import PowerDriver
 from ironlane.store import leases
 from ironlane.store import nodes as node_rows
 from ironlane.store.database import Store, Tx
@@ -75,7 +76,7 @@ class LifecycleLoop:
         try:
             guard = partial(_guard, node=node, lease=lease)
             work = Work(node, power_driver(self._power, node), self._agents, self._store, self._settings, guard)
-            result = await self._out_of_band(work) or await self._handle(work)
+            result = await out_of_band(work) or await self._handle(work)
         except Temporary as error:
             result = Retry(error)
         except IronlaneError as error:
@@ -98,27 +99,6 @@ class LifecycleLoop:
             return None
         return node if leases.claim(tx, nodes, node.id, lease, self._ttl) else None
 
-    async def _out_of_band(self, work: Work) -> Result | None:
-        """Power and boot device that a client asked for; None when nothing is. While the loop itself works on the
-        node they wait, because it needs the power for its own ends."""
-        node = work.node
-        if node.provision_state in WORKING:
-            return None
-        if node.boot_device_due and node.boot_device:
-            await work.power.set_boot_device(
-                work.driver_info, BootDevice(node.boot_device), persistent=node.boot_device_persistent
-            )
-            return Done(step=node.step, changes={"boot_device_due": False})
-        if node.target_power_state is None:
-            return None
-        if "reboot" in node.target_power_state:
-            await work.power.reboot(work.driver_info)
-        else:
-            on = node.target_power_state.endswith("on")
-            await work.power.set_power(work.driver_info, PowerState.ON if on else PowerState.OFF)
-        state = await work.power.get_power(work.driver_info)
-        return Done(step=node.step, changes={"power_state": state.value, "target_power_state": None})
-
     async def _handle(self, work: Work) -> Result:
         handler = HANDLERS.get(work.node.provision_state)
         return Done() if handler is None else await handler(work)
@@ -131,6 +111,8 @@ class LifecycleLoop:
         info = {**node_rows.by_id(tx, node.id).driver_internal_info, WAITING_FOR: None}
         info |= {WAITING_FOR: result.reason} if isinstance(result, Wait) else {}
         info |= result.info if isinstance(result, Done) else {}
+        if changes.get("target_power_state", node.target_power_state) is None:
+            info |= {ORDERED: None, TIMEOUT: None}
         changes["driver_internal_info"] = {key: value for key, value in info.items() if value is not None}
         changes["due_at"] = None if delay is None else tx.now + delay
         if changes.get("provision_state", node.provision_state) != node.provision_state:
@@ -170,7 +152,8 @@ class LifecycleLoop:
             changes["last_error"] = None
             if state not in WORKING:
                 changes["target_provision_state"] = None
-        again = state in WORKING or "boot_device_due" in result.changes or "target_power_state" in result.changes
+        wished = "boot_device_due" in result.changes or "target_power_state" in result.changes
+        again = state in WORKING or wished or result.again
         return changes, AT_ONCE if again else None
 
     def _failed(self, node: Node, reason: str) -> tuple[dict[str, Any], timedelta | None]:

@@ -18,7 +18,7 @@ from ironlane.model.cabling import CablingPolicy
 from ironlane.model.errors import IronlaneError, Permanent
 from ironlane.model.node import Node
 from ironlane.model.states import ProvisionState
-from ironlane.power.base import BootDevice, PowerDriver, PowerState
+from ironlane.power.base import BootDevice, BootMode, PowerDriver, PowerState
 from ironlane.store.database import Store, Transaction, Tx
 from ironlane.store.inspection import AddPorts
 from ironlane.store.provisioning import Phase
@@ -29,12 +29,13 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Done:
     """Go on at once: to `state` (None: stay), at `step` in it. `changes` are columns that are written with it, `info`
-    keys of `driver_internal_info` (None: off)."""
+    keys of `driver_internal_info` (None: off). `again`: look at once even where the loop has nothing to do."""
 
     state: ProvisionState | None = None
     step: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class LifecycleSettings:
     """How long a ramdisk may take to shut itself down before the power is cut."""
     clean_priorities: Mapping[str, int] = field(default_factory=dict)
     """Priorities of the agent's clean steps other than its own ones; 0 leaves a step out."""
+    soft_timeout: timedelta = timedelta(minutes=10)
+    """How long an operating system may take to shut down when a client gives no timeout."""
     first_retry: timedelta = timedelta(seconds=1)
     last_retry: timedelta = timedelta(minutes=1)
     attempts: int = 8
@@ -130,13 +133,19 @@ class Work:
 
         return await self.store.write(guarded)
 
+    @property
+    def boot_mode(self) -> BootMode | None:
+        """UEFI or BIOS if the node's capabilities say which; else it stays as the BMC has it."""
+        asked = self.node.capabilities.get("boot_mode")
+        return BootMode(asked) if asked in set(BootMode) else None
+
     async def power_off(self) -> None:
         await self._set_power(PowerState.OFF)
 
     async def boot(self, device: BootDevice, *, persistent: bool) -> None:
         """Off, then on from the device: whatever ran before is not what runs after."""
         await self.power_off()
-        await self.power.set_boot_device(self.driver_info, device, persistent=persistent)
+        await self.power.set_boot_device(self.driver_info, device, persistent=persistent, mode=self.boot_mode)
         await self._set_power(PowerState.ON)
 
     async def _set_power(self, state: PowerState) -> None:

@@ -22,6 +22,13 @@ class BootDevice(StrEnum):
     DISK = "disk"
 
 
+class BootMode(StrEnum):
+    """How the firmware boots, in the Baremetal API's words."""
+
+    UEFI = "uefi"
+    BIOS = "bios"
+
+
 class PowerDriver(Protocol):
     """Talks to BMCs of one kind; one instance serves all nodes of its kind, many at a time.
 
@@ -43,18 +50,32 @@ class PowerDriver(Protocol):
 
     async def get_power(self, driver_info: Mapping[str, Any]) -> PowerState: ...
 
-    async def set_power(self, driver_info: Mapping[str, Any], state: PowerState) -> None:
-        """Ask for the state and return when the BMC *reports* it. Asking for what already is does nothing."""
+    async def set_power(self, driver_info: Mapping[str, Any], state: PowerState, timeout: float | None = None) -> None:
+        """Ask for the state and return when the BMC *reports* it. Asking for what already is does nothing.
+
+        `timeout`: after so many seconds it is given up; None: the driver's own patience.
+        """
         ...
 
-    async def reboot(self, driver_info: Mapping[str, Any]) -> None:
+    async def shut_down(self, driver_info: Mapping[str, Any]) -> None:
+        """Have the operating system asked to shut down, as by the power button; returns when the BMC has taken that."""
+        ...
+
+    async def reboot(self, driver_info: Mapping[str, Any], timeout: float | None = None) -> None:
         """Off (if on), then on; returns when the BMC reports on."""
         ...
 
     async def get_boot_device(self, driver_info: Mapping[str, Any]) -> BootDevice | None: ...
 
     async def set_boot_device(
-        self, driver_info: Mapping[str, Any], device: BootDevice, *, persistent: bool = False
-    ) -> None: ...
+        self,
+        driver_info: Mapping[str, Any],
+        device: BootDevice,
+        *,
+        persistent: bool = False,
+        mode: BootMode | None = None,
+    ) -> None:
+        """For the next boot or for all. `mode` None: as it is."""
+        ...
 
     async def close(self) -> None: ...

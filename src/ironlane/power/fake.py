@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ironlane.model.errors import Invalid
-from ironlane.power.base import BootDevice, PowerState
+from ironlane.power.base import BootDevice, BootMode, PowerState
 
 
 class FakePower:
@@ -33,12 +33,20 @@ class FakePower:
     async def get_power(self, driver_info: Mapping[str, Any]) -> PowerState:
         return self._power.get(_machine(driver_info), PowerState.OFF)
 
-    async def set_power(self, driver_info: Mapping[str, Any], state: PowerState) -> None:
+    async def set_power(
+        self,
+        driver_info: Mapping[str, Any],
+        state: PowerState,
+        timeout: float | None = None,  # noqa: ARG002 - it takes no time
+    ) -> None:
         if state is PowerState.ERROR:
             raise Invalid("A server can be set to 'power on' or 'power off', not to 'error'")
         self._power[_machine(driver_info)] = state
 
-    async def reboot(self, driver_info: Mapping[str, Any]) -> None:
+    async def shut_down(self, driver_info: Mapping[str, Any]) -> None:
+        self._power[_machine(driver_info)] = PowerState.OFF
+
+    async def reboot(self, driver_info: Mapping[str, Any], timeout: float | None = None) -> None:  # noqa: ARG002
         self._power[_machine(driver_info)] = PowerState.ON
 
     async def get_boot_device(self, driver_info: Mapping[str, Any]) -> BootDevice | None:
@@ -50,6 +58,7 @@ class FakePower:
         device: BootDevice,
         *,
         persistent: bool = False,  # noqa: ARG002 - without boots there is no "next boot only"
+        mode: BootMode | None = None,  # noqa: ARG002 - nor firmware
     ) -> None:
         self._boot[_machine(driver_info)] = device
 

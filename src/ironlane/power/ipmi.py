@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ironlane.model.errors import Invalid, Permanent, Temporary
-from ironlane.power.base import BootDevice, PowerState
+from ironlane.power.base import BootDevice, BootMode, PowerState
 from ironlane.power.driver_info import boolean, choice, host, invalid, number, require, secret, text
 from ironlane.power.locks import KeyedLocks
 from ironlane.power.waiting import Patience, until_reported
@@ -112,7 +112,7 @@ class IpmiPower:
         target = _target(driver_info)
         return await self._power(target)
 
-    async def set_power(self, driver_info: Mapping[str, Any], state: PowerState) -> None:
+    async def set_power(self, driver_info: Mapping[str, Any], state: PowerState, timeout: float | None = None) -> None:
         """Chassis Control (28.3) power up or power down, at once and without asking the operating system."""
         if state is PowerState.ERROR:
             raise Invalid("A server can be set to 'power on' or 'power off', not to 'error'")
@@ -121,14 +121,21 @@ class IpmiPower:
             return
         word = "on" if state is PowerState.ON else "off"
         await self._run(target, "chassis", "power", word)
+        patience = self._patience.for_client(timeout)
         await until_reported(
-            lambda: self._power(target), state, self._patience, bmc=target.name, asked=f"chassis power {word}"
+            lambda: self._power(target), state, patience, bmc=target.name, asked=f"chassis power {word}"
         )
 
-    async def reboot(self, driver_info: Mapping[str, Any]) -> None:
+    async def shut_down(self, driver_info: Mapping[str, Any]) -> None:
+        """Chassis Control 5: an emulated fatal over-temperature, which operating systems take for the power button."""
+        target = _target(driver_info)
+        if await self._power(target) is not PowerState.OFF:
+            await self._run(target, "chassis", "power", "soft")
+
+    async def reboot(self, driver_info: Mapping[str, Any], timeout: float | None = None) -> None:
         """Off and on, each read back: `power cycle` would not tell whether the server was ever off."""
-        await self.set_power(driver_info, PowerState.OFF)
-        await self.set_power(driver_info, PowerState.ON)
+        await self.set_power(driver_info, PowerState.OFF, timeout)
+        await self.set_power(driver_info, PowerState.ON, timeout)
 
     async def get_boot_device(self, driver_info: Mapping[str, Any]) -> BootDevice | None:
         """Boot flags (parameter 5 of table 28-14); None when they are not valid or name some other device."""
@@ -139,12 +146,18 @@ class IpmiPower:
         return next((device for device, (_, code) in _DEVICES.items() if code == selector), None)
 
     async def set_boot_device(
-        self, driver_info: Mapping[str, Any], device: BootDevice, *, persistent: bool = False
+        self,
+        driver_info: Mapping[str, Any],
+        device: BootDevice,
+        *,
+        persistent: bool = False,
+        mode: BootMode | None = None,
     ) -> None:
-        """Set the boot flags. Legacy or UEFI boot stays as the BMC reports it."""
+        """Set the boot flags. Without `mode`, Legacy or UEFI boot stays as the BMC reports it."""
         target = _target(driver_info)
         flags = await self._boot_flags(target)
-        options = [word for word, wanted in (("persistent", persistent), ("efiboot", bool(flags[0] & 0x20))) if wanted]
+        efi = bool(flags[0] & 0x20) if mode is None else mode is BootMode.UEFI
+        options = [word for word, wanted in (("persistent", persistent), ("efiboot", efi)) if wanted]
         if _boot_timeout_disabled(driver_info):
             # Set System Boot Options, parameter 3, bit 3: keep the flags valid when no power command follows within
             # 60 s. Not every BMC has it, and those that have not may keep the flags anyway.

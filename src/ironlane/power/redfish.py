@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ironlane.model.errors import Invalid, Permanent, Temporary
-from ironlane.power.base import BootDevice, PowerState
+from ironlane.power.base import BootDevice, BootMode, PowerState
 from ironlane.power.driver_info import boolean, choice, invalid, is_host, require, secret, text
 from ironlane.power.locks import KeyedLocks
 from ironlane.power.redfish_client import Answer, Endpoint, RedfishClient, Refused, local_path
@@ -33,6 +33,7 @@ _RESETS: Mapping[PowerState, Sequence[str]] = {
     PowerState.OFF: ("ForceOff", "GracefulShutdown"),
 }
 """ResetType for each state, best first. GracefulShutdown is for BMCs that have no ForceOff."""
+_MODES = {BootMode.UEFI: "UEFI", BootMode.BIOS: "Legacy"}
 _TARGETS = {BootDevice.PXE: "Pxe", BootDevice.DISK: "Hdd"}
 
 
@@ -90,7 +91,7 @@ class RedfishPower:
         """`PowerState` of the system; one that is powering on is not on yet, one that is powering off not off."""
         return _power(await self._system(driver_info))
 
-    async def set_power(self, driver_info: Mapping[str, Any], state: PowerState) -> None:
+    async def set_power(self, driver_info: Mapping[str, Any], state: PowerState, timeout: float | None = None) -> None:
         """Reset with On or ForceOff (or the nearest that the BMC offers), then wait for its report."""
         if state is PowerState.ERROR:
             raise Invalid("A server can be set to 'power on' or 'power off', not to 'error'")
@@ -100,19 +101,27 @@ class RedfishPower:
             return
         reset = "what it is already doing"
         if _ON_ITS_WAY.get(system.body.get("PowerState", "")) is not state:
-            reset = await self._reset(driver_info, endpoint, system, state)
+            reset = await self._reset(driver_info, endpoint, system, _RESETS[state], f"'{state}'")
         await until_reported(
             lambda: self.get_power(driver_info),
             state,
-            self._patience,
+            self._patience.for_client(timeout),
             bmc=f"{endpoint.name}, {system.path},",
             asked=reset,
         )
 
-    async def reboot(self, driver_info: Mapping[str, Any]) -> None:
+    async def shut_down(self, driver_info: Mapping[str, Any]) -> None:
+        """Reset with GracefulShutdown."""
+        system = await self._system(driver_info)
+        if _power(system) is not PowerState.OFF:
+            await self._reset(
+                driver_info, self._endpoint(driver_info), system, ("GracefulShutdown",), "a soft power off"
+            )
+
+    async def reboot(self, driver_info: Mapping[str, Any], timeout: float | None = None) -> None:
         """Off and on, each read back: ForceRestart would not tell whether the server was ever off."""
-        await self.set_power(driver_info, PowerState.OFF)
-        await self.set_power(driver_info, PowerState.ON)
+        await self.set_power(driver_info, PowerState.OFF, timeout)
+        await self.set_power(driver_info, PowerState.ON, timeout)
 
     async def get_boot_device(self, driver_info: Mapping[str, Any]) -> BootDevice | None:
         """The boot override; None if there is none or it names some other device."""
@@ -123,9 +132,14 @@ class RedfishPower:
         return next((device for device, word in _TARGETS.items() if word == target), None)
 
     async def set_boot_device(
-        self, driver_info: Mapping[str, Any], device: BootDevice, *, persistent: bool = False
+        self,
+        driver_info: Mapping[str, Any],
+        device: BootDevice,
+        *,
+        persistent: bool = False,
+        mode: BootMode | None = None,
     ) -> None:
-        """Override the boot source. Legacy or UEFI boot stays as the BMC reports it."""
+        """Override the boot source. Without `mode`, Legacy or UEFI boot stays as the BMC reports it."""
         system = await self._system(driver_info)
         boot = _mapping(system.body, "Boot")
         target = _TARGETS[device]
@@ -139,19 +153,22 @@ class RedfishPower:
             "BootSourceOverrideTarget": target,
             "BootSourceOverrideEnabled": "Continuous" if persistent else "Once",
         }
-        mode = boot.get("BootSourceOverrideMode")
-        with_mode = {**wanted, "BootSourceOverrideMode": mode}
+        kept = boot.get("BootSourceOverrideMode")
+        if mode is not None and kept != _MODES[mode]:
+            await self._patch_boot(driver_info, system, {**wanted, "BootSourceOverrideMode": _MODES[mode]})
+            return
+        with_mode = {**wanted, "BootSourceOverrideMode": kept}
         # Some BMCs cannot write the mode at all, some fall back to Legacy or refuse when it is left out.
         try:
             await self._patch_boot(driver_info, system, wanted)
         except Refused as error:
-            if error.status != 400 or not mode:
+            if error.status != 400 or not kept:
                 raise
             await self._patch_boot(driver_info, system, with_mode)
             return
-        if mode:
+        if kept:
             after = await self._system(driver_info)
-            if _mapping(after.body, "Boot").get("BootSourceOverrideMode", mode) != mode:
+            if _mapping(after.body, "Boot").get("BootSourceOverrideMode", kept) != kept:
                 await self._patch_boot(driver_info, after, with_mode)
 
     async def close(self) -> None:
@@ -200,15 +217,15 @@ class RedfishPower:
         return path, answer
 
     async def _reset(
-        self, driver_info: Mapping[str, Any], endpoint: Endpoint, system: _System, state: PowerState
+        self, driver_info: Mapping[str, Any], endpoint: Endpoint, system: _System, words: Sequence[str], aim: str
     ) -> str:
-        """POST the action that leads to `state`; return the ResetType."""
+        """POST the action with the first of `words` (ResetTypes) that the BMC offers; return it."""
         action = _mapping(_mapping(system.body, "Actions"), "#ComputerSystem.Reset")
         allowed = await self._allowed_resets(driver_info, action)
-        candidates = [word for word in _RESETS[state] if allowed is None or word in allowed]
+        candidates = [word for word in words if allowed is None or word in allowed]
         if not candidates:
             raise Permanent(
-                f"{endpoint.name}, {system.path}, offers no ResetType that leads to '{state}': it has "
+                f"{endpoint.name}, {system.path}, offers no ResetType that leads to {aim}: it has "
                 f"{', '.join(map(str, allowed or []))[:200] or 'none'}"
             )
         target = action.get("target") or f"{system.path.rstrip('/')}/Actions/ComputerSystem.Reset"

@@ -20,6 +20,10 @@ class Patience:
     interval: float = 2.0
     limit: float = 60.0
 
+    def for_client(self, timeout: float | None) -> Patience:
+        """With the limit that a client gave, if it did."""
+        return self if timeout is None else Patience(min(self.interval, timeout), timeout)
+
 
 async def until_reported(
     read: Callable[[], Awaitable[PowerState]], wanted: PowerState, patience: Patience, *, bmc: str, asked: str

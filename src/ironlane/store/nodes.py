@@ -132,15 +132,18 @@ def request_state(tx: Tx, node: Node, verb: str, changes: Mapping[str, Any] | No
     )
 
 
-def request_power(tx: Tx, node: Node, target: str) -> Node:
-    """Wish for a power state: `power on`, `power off`, `rebooting`, `soft power off`, `soft rebooting`.
+def request_power(tx: Tx, node: Node, target: str, timeout: int | None = None) -> Node:
+    """Wish for a power state: `power on`, `power off`, `rebooting`, `soft power off`, `soft rebooting`; it is given up
+    after `timeout` seconds.
 
     Raises:
         Invalid: another target.
     """
     if target not in POWER_TARGETS:
         raise Invalid(f"{target!r} is no power target; use one of {', '.join(POWER_TARGETS)}", field="target")
-    changes = {"target_power_state": POWER_TARGETS[target], "last_error": None, "due_at": tx.now}
+    info = {k: v for k, v in node.driver_internal_info.items() if k not in {"power_timeout", "power_ordered_at"}}
+    changes: dict[str, Any] = {"target_power_state": POWER_TARGETS[target], "last_error": None, "due_at": tx.now}
+    changes["driver_internal_info"] = {**info, **({"power_timeout": timeout} if timeout else {})}
     return update(tx, node.id, {**changes, "generation": node.generation + 1})
 
 

@@ -126,7 +126,7 @@ async def power(call: Call) -> Response:
             )
         _require_idle(node)
         require_driver_info(tx, call, node)
-        nodes.request_power(tx, node, target)
+        nodes.request_power(tx, node, target, timeout)
 
     await call.store.write(write)
     return accepted()
