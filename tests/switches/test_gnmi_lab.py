@@ -88,6 +88,18 @@ async def test_ports_that_the_switch_does_not_have_are_left_out(bench: Bench) ->
     assert await bench.driver.observe(["Ethernet1", "Ethernet99"]) == {"Ethernet1": SHUT}
 
 
+async def test_an_answer_that_is_the_same_is_not_read_again(bench: Bench) -> None:
+    desired = {"Ethernet1": PortConfig(untagged=Vlan(10))}
+    await bench.converge(desired)
+    seen = await bench.driver.observe(desired)
+    assert await bench.driver.observe(desired) is seen
+    assert (await bench.driver.observe(PORTS)).keys() == set(PORTS)
+    other = GnmiDriver(bench.access())
+    await other.apply(Plan(LEAF, (Change("Ethernet1", desired["Ethernet1"], SHUT),)))
+    await other.close()
+    assert await bench.driver.observe(desired) == {"Ethernet1": SHUT}
+
+
 async def test_a_lag_goes_with_its_last_member_and_not_before(bench: Bench) -> None:
     bundled = PortConfig(untagged=Vlan(10), lag=Lag(5))
     await bench.converge({"Ethernet1": bundled, "Ethernet2": bundled})

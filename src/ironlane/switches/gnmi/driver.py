@@ -64,6 +64,9 @@ class GnmiDriver:
         self._unconfirmed = ""
         """Id of a commit of ours that may wait to be confirmed."""
         self._data_type = pb.GetRequest.CONFIG
+        self._shown: tuple[frozenset[str], bytes] = (frozenset(), b"")
+        """The ports last asked for, and the digest of the answer; `_seen` is what it meant (ADR 10)."""
+        self._seen = Observation({}, {})
 
     async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
         """See `SwitchDriver.observe`. One exchange, whatever the number of ports."""
@@ -227,12 +230,17 @@ class GnmiDriver:
             answers = await self._answers(session)
         except Failed as failed:
             raise session.refusal(failed.status) from None
-        try:
-            seen = read.observation(answers, ports, self._dialect)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise Permanent(f"switch {self._access.switch}: its answer to Get is not understood: {error}") from error
-        self._members = seen.members
-        return seen
+        question = (frozenset(ports), read.digest(answers))
+        if question != self._shown:
+            try:
+                self._seen = read.observation(answers, ports, self._dialect)
+            except (ValueError, TypeError, AttributeError) as error:
+                raise Permanent(
+                    f"switch {self._access.switch}: its answer to Get is not understood: {error}"
+                ) from error
+            self._shown = question
+        self._members = self._seen.members
+        return self._seen
 
     async def _answers(self, session: GnmiSession) -> list[pb.GetResponse]:
         paths = [read.INTERFACES, read.LACP] if session.supports("openconfig-lacp") else [read.INTERFACES]

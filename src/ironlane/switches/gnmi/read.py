@@ -6,6 +6,7 @@ tree first. Of modules that are not OpenConfig's nothing is read.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -73,6 +74,17 @@ def neighbours(answer: pb.GetResponse, wanted: Collection[str]) -> dict[str, lis
             if port in wanted and neighbour.says:
                 found.setdefault(port, []).append(neighbour)
     return found
+
+
+def digest(answers: Iterable[pb.GetResponse]) -> bytes:
+    """What tells an answer from any other, whenever it was given."""
+    said = hashlib.sha256()
+    for answer in answers:
+        for notification in answer.notification:
+            content = pb.Notification(prefix=notification.prefix, update=notification.update)
+            octets = content.SerializeToString(deterministic=True)
+            said.update(len(octets).to_bytes(8, "big") + octets)
+    return said.digest()
 
 
 def _tree(answers: Iterable[pb.GetResponse]) -> Tree:
