@@ -19,6 +19,7 @@ from ironlane.lab.by_hand import ControlPlane
 from ironlane.lab.cli import CliSwitch
 from ironlane.lab.forwarding import LagMembership
 from ironlane.lab.frames import BROADCAST, ETHERTYPE_PROBE, ETHERTYPE_VLAN, Ethernet
+from ironlane.lab.gnmi import GnmiServer
 from ironlane.lab.injection import FaultInjector
 from ironlane.lab.netconf import NetconfServer
 from ironlane.lab.nic import Bond, Nic
@@ -26,8 +27,10 @@ from ironlane.lab.switch import VirtualSwitch, pair
 from ironlane.lab.wire import Interface, connect
 
 OPENCONFIG = "openconfig"
+GNMI = "gnmi"
 PORT_NAMES = {
     OPENCONFIG: "Ethernet{}",
+    GNMI: "Ethernet{}",
     "arista-eos": "Ethernet{}",
     "cisco-iosxe": "GigabitEthernet1/0/{}",
     "cisco-nxos": "Ethernet1/{}",
@@ -79,13 +82,17 @@ class Leaf:
 
     def body(self) -> dict[str, Any]:
         """What the operator says of it to the fabric API."""
-        options: dict[str, Any] = {"host_key": self.plane.host_key}
-        if self.kind != OPENCONFIG:
+        options: dict[str, Any]
+        if isinstance(self.plane, GnmiServer):
+            options = {"tls": False, "confirm_timeout": 3}
+        else:
+            options = {"host_key": self.plane.host_key}
+        if isinstance(self.plane, CliSwitch):
             options |= {"platform": self.kind, "commit_timeout": 2}
         if self.kind == "arista-eos" and self.idle_vlan:
             options |= {"confirm_timeout": 3}
         return {
-            "kind": "openconfig" if self.kind == OPENCONFIG else "cli",
+            "kind": "cli" if isinstance(self.plane, CliSwitch) else self.kind,
             "address": "127.0.0.1",
             "port": self.plane.port,
             "username": "admin",
@@ -219,6 +226,8 @@ def _leaf(kind: str, number: int, side: int, idle: int | None, key: asyncssh.SSH
     plane: ControlPlane
     if kind == OPENCONFIG:
         plane = NetconfServer(ports, switch.load, password=PASSWORD, host_key=key)
+    elif kind == GNMI:
+        plane = GnmiServer(ports, switch.load, password=PASSWORD)
     else:
         plane = CliSwitch(kind, ports, switch.load, hostname=name, password=PASSWORD, host_key=key)
     return Leaf(kind, switch, plane, FaultInjector(name, plane), idle, ports[:-1], ports[-1])

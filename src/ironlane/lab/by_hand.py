@@ -1,6 +1,6 @@
 """Somebody else at a virtual switch: a port shut, opened or put on a VLAN by hand, as its operator would type it.
 
-On a command line the lines go through a shell of the platform; over NETCONF a session of their own edits and commits.
+On a command line the lines go through a shell of the platform; where there are models, a session of its own edits them.
 Each function answers whether the switch took it: while another session has staged configuration, it does not.
 """
 
@@ -13,12 +13,12 @@ from lxml import etree
 
 from ironlane.lab.cli import CliSwitch
 from ironlane.lab.cli.device import Device
-from ironlane.lab.netconf import NetconfServer
-from ironlane.lab.netconf.configuration import Configuration
+from ironlane.lab.gnmi import GnmiServer
+from ironlane.lab.netconf import NetconfServer, openconfig
 from ironlane.lab.netconf.datastore import RpcFault
 from ironlane.lab.netconf.schema import NAMESPACES, NETCONF
 
-ControlPlane = NetconfServer | CliSwitch
+ControlPlane = NetconfServer | GnmiServer | CliSwitch
 
 _SESSION = 0x7FFF_FFFF
 """Number of the session that edits over NETCONF; clients' are counted from 1."""
@@ -101,7 +101,7 @@ _WORDS: Mapping[str, _Words] = {
 
 def busy(plane: ControlPlane) -> bool:
     """Whether some session has configuration staged, or the lock: what is changed by hand now would be lost."""
-    if isinstance(plane, NetconfServer):
+    if not isinstance(plane, CliSwitch):
         return plane.configuration.in_use
     device = plane.device
     staged = getattr(device, "pending", None) or getattr(device, "staged", None)
@@ -128,7 +128,7 @@ def put_on(plane: ControlPlane, port: str, vlan: int) -> bool:
         return interface.up and interface.carried([vlan])[0] == vlan
     oc, eth, lan, ni = (NAMESPACES[name] for name in ("oc-if", "oc-eth", "oc-vlan", "oc-netinst"))
     return _edit(
-        plane.configuration,
+        plane,
         f'<interfaces xmlns="{oc}"><interface><name>{port}</name><config><name>{port}</name><enabled>true</enabled>'
         f'</config><ethernet xmlns="{eth}"><switched-vlan xmlns="{lan}" xmlns:nc="{NETCONF}"'
         f' nc:operation="replace"><config><interface-mode>ACCESS</interface-mode><access-vlan>{vlan}</access-vlan>'
@@ -146,7 +146,7 @@ def _enable(plane: ControlPlane, port: str, up: bool) -> bool:
         _type(plane.device, words.open if up else words.shut, port, 0)
         return plane.device.running.interfaces[port].up is up
     return _edit(
-        plane.configuration,
+        plane,
         f'<interfaces xmlns="{NAMESPACES["oc-if"]}"><interface><name>{port}</name><config><name>{port}</name>'
         f"<enabled>{str(up).lower()}</enabled></config></interface></interfaces>",
     )
@@ -159,13 +159,16 @@ def _type(device: Device, lines: Sequence[str], port: str, vlan: int) -> None:
     shell.hang_up()
 
 
-def _edit(configuration: Configuration, content: str) -> bool:
+def _edit(plane: NetconfServer | GnmiServer, content: str) -> bool:
+    configuration = plane.configuration
     try:
         configuration.lock("candidate", _SESSION)
     except RpcFault:
         return False
     try:
         configuration.edit(_SESSION, etree.fromstring(f"<config>{content}</config>"), "merge")
+        if isinstance(plane, GnmiServer) and plane.strict:
+            openconfig.check_strictly(configuration.read("candidate"))
         configuration.commit(_SESSION)
     except RpcFault:
         return False

@@ -7,15 +7,24 @@ the other side sees what it would see of a real switch.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+
+import grpc
 
 from ironlane.lab import by_hand
 from ironlane.lab.by_hand import ControlPlane
 from ironlane.lab.cli import CliSwitch
+from ironlane.lab.gnmi import GnmiServer
 from ironlane.lab.netconf import NetconfServer
 
-_NETCONF_COMMITS = frozenset({"commit", "confirmed-commit"})
+_COMMITS = {NetconfServer: {"commit", "confirmed-commit"}, GnmiServer: {"set", "commit", "confirm"}}
+"""Operations that put something into force."""
+_STEPS = {
+    NetconfServer: ("lock", "edit-config", "validate", "commit", "unlock"),
+    GnmiServer: ("get", "commit", "confirm", "set", "capabilities"),
+}
+"""The operations of one change, as they are counted by `drop_after_lines`."""
 _CLI_COMMITS = {
     "arista-eos": {"commit"},
     "dell-os10": {"commit"},
@@ -24,6 +33,10 @@ _CLI_COMMITS = {
 }
 """Lines that put what is staged into force. Elsewhere each line counts: those about VLANs stand for the commit."""
 _CLI_LINES = {"vlan"}
+
+
+_EVERY_STEP = frozenset({"capabilities", "get", "set", "commit", "confirm", "cancel"})
+"""Of gNMI."""
 
 
 class _Everything(set[str]):
@@ -48,12 +61,12 @@ class FaultInjector:
     @property
     def atomic(self) -> bool:
         """Whether a commit takes effect as a whole."""
-        return isinstance(self.plane, NetconfServer) or self.plane.device.platform in _CLI_COMMITS
+        return not isinstance(self.plane, CliSwitch) or self.plane.device.platform in _CLI_COMMITS
 
     @property
     def persistent(self) -> bool:
         """Whether a commit survives a reboot without being saved."""
-        return isinstance(self.plane, NetconfServer) or self.plane.device.platform == "juniper-junos"
+        return not isinstance(self.plane, CliSwitch) or self.plane.device.platform == "juniper-junos"
 
     def hang(self) -> None:
         """Sessions stay open, and nothing is answered in them any more."""
@@ -81,12 +94,17 @@ class FaultInjector:
 
     def refuse_logins(self) -> None:
         """No password is good any more; open sessions stay."""
-        self.plane.faults.logins = True
+        if isinstance(self.plane, GnmiServer):
+            self._refuse(_EVERY_STEP, grpc.StatusCode.UNAUTHENTICATED)
+        else:
+            self.plane.faults.logins = True
 
     def hold_lock(self) -> None:
         """Somebody else is configuring: the lock is refused."""
         if isinstance(self.plane, CliSwitch):
             self.plane.device.lock_refused = True
+        elif isinstance(self.plane, GnmiServer):
+            self._refuse(_COMMITS[GnmiServer], grpc.StatusCode.UNAVAILABLE)
         else:
             self.plane.faults.refuse |= {"lock"}
 
@@ -94,15 +112,21 @@ class FaultInjector:
         """What is to be put into force is refused as an error."""
         if isinstance(self.plane, CliSwitch):
             self.plane.faults.refuse |= _CLI_COMMITS.get(self.plane.device.platform, _CLI_LINES)
+        elif isinstance(self.plane, GnmiServer):
+            self._refuse(_COMMITS[GnmiServer], grpc.StatusCode.INVALID_ARGUMENT)
         else:
-            self.plane.faults.refuse |= _NETCONF_COMMITS
+            self.plane.faults.refuse |= _COMMITS[NetconfServer]
+
+    def _refuse(self, steps: Iterable[str], code: grpc.StatusCode) -> None:
+        if isinstance(self.plane, GnmiServer):
+            self.plane.faults.refuse |= dict.fromkeys(steps, code)
 
     def drop_commits(self, *, after: bool) -> None:
         """The session breaks at the commit: before it is carried out, or when it has been and before the answer."""
         if isinstance(self.plane, CliSwitch):
             words = _CLI_COMMITS.get(self.plane.device.platform, _CLI_LINES)
         else:
-            words = set(_NETCONF_COMMITS)
+            words = _COMMITS[type(self.plane)]
         faults = self.plane.faults
         (faults.drop_after if after else faults.drop_before).update(words)
 
@@ -111,11 +135,13 @@ class FaultInjector:
         if isinstance(self.plane, CliSwitch):
             self.plane.faults.drop_at = lines
         else:
-            self.plane.faults.drop_before |= {["lock", "edit-config", "validate", "commit", "unlock"][lines % 5]}
+            steps = _STEPS[type(self.plane)]
+            self.plane.faults.drop_before |= {steps[lines % len(steps)]}
 
     def drop(self) -> None:
-        """All sessions break now."""
-        self.plane.drop()
+        """All sessions break now. (Over gRPC there are none: each request stands by itself.)"""
+        if not isinstance(self.plane, GnmiServer):
+            self.plane.drop()
 
     async def clear(self) -> None:
         """The switch is sound again. What it was made to do stays done."""
