@@ -25,7 +25,8 @@ def table(found: Mapping[str, Any]) -> str:
         f" | {s['memory']:.0f} MiB | {s['files']} |"
         for s in found["steps"]
     ]
-    lines += ["", "¹ Their ports were on the idle VLAN already: no commit."]
+    if any(step["filled"] for step in found["steps"]):
+        lines += ["", "¹ Their ports were on the idle VLAN already: no commit."]
     if found["problems"]:
         lines += ["", "Not measured:", "", *(f"- {problem}" for problem in found["problems"])]
     return "\n".join(lines)
