@@ -19,11 +19,12 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from ironlane.agent.client import AgentClient
 from ironlane.api.baremetal import app as baremetal
 from ironlane.api.fabric import app as fabric
+from ironlane.api.http import Mounts
 from ironlane.api.networking import app as networking
 from ironlane.boot.dhcp import DhcpEngine
 from ironlane.boot.dnsmasq import DnsmasqEngine
@@ -121,18 +122,15 @@ class Service:
         }
         engine = _dhcp_engine(settings)
         self.dhcp = None if engine is None else DhcpLoop(self.store, engine, interval=settings.scan_interval)
-        self.app = Starlette(
-            routes=[
-                Route("/healthz", self._health),
-                Mount("/networking", networking.create(self.store)),
-                Mount(
-                    "/baremetal",
-                    baremetal.create(
-                        self.store, heartbeat_timeout=int(settings.agent_silence), cabling=settings.cabling
-                    ),
+        self.app = Mounts(
+            {
+                "/networking": networking.create(self.store),
+                "/baremetal": baremetal.create(
+                    self.store, heartbeat_timeout=int(settings.agent_silence), cabling=settings.cabling
                 ),
-                Mount("/fabric", fabric.create(self.store, settings.cabling)),
-            ]
+                "/fabric": fabric.create(self.store, settings.cabling),
+            },
+            Starlette(routes=[Route("/healthz", self._health)]),
         )
 
     async def start(self) -> None:
@@ -255,6 +253,7 @@ class Server:
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,
                 timeout_graceful_shutdown=5,
             )
         )

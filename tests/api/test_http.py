@@ -89,3 +89,21 @@ async def test_a_crash_halfway_cuts_the_connection(client: Client) -> None:
     with capture_logs() as lines, pytest.raises(RuntimeError, match="later"):
         await client.get("/half")
     assert lines[-1]["status"] == 200
+
+
+async def test_applications_below_paths_of_their_own() -> None:
+    async def where(request: Request) -> Response:
+        return PlainTextResponse(f"{request.url.path} {request.scope['root_path']}")
+
+    below = Starlette(routes=[Route("/", where), Route("/v1/things", where)])
+    other = Starlette(routes=[Route("/healthz", where)])
+    client = Client(http.Mounts({"/below": below}, other))
+
+    async def at(path: str) -> tuple[int, bytes]:
+        answer = await client.request("GET", path)
+        return answer.status, answer.body
+
+    assert await at("/below/v1/things") == (200, b"/below/v1/things /below")
+    assert await at("/below/") == await at("/below") == (200, b"/below/ /below")
+    assert await at("/healthz") == (200, b"/healthz ")
+    assert {(await at(path))[0] for path in ("/below/v1", "/belowv1/things", "/", "/v1/things")} == {404}

@@ -8,12 +8,12 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import structlog
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -79,7 +79,7 @@ class RequestScope:
             log.info(
                 "request",
                 request_id=request_id,
-                client_request_id=Headers(scope=scope).get("X-Openstack-Request-Id", "")[:64],
+                client_request_id=(_header(scope, b"x-openstack-request-id") or b"").decode("latin-1")[:64],
                 method=scope["method"],
                 path=scope["path"],
                 status=status,
@@ -125,8 +125,35 @@ def _new_uuid() -> uuid.UUID:
 
 
 def _has_body(scope: Scope) -> bool:
-    headers = Headers(scope=scope)
-    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+    length = _header(scope, b"content-length")
+    return (length is not None and length != b"0") or _header(scope, b"transfer-encoding") is not None
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    """A header as it came, by its name in small letters, which is how ASGI gives them."""
+    found: bytes | None = next((value for key, value in scope["headers"] if key == name), None)
+    return found
+
+
+class Mounts:
+    """Several applications, each below a path of its own, and one for all other paths.
+
+    As Starlette's `Mount`, without a router and its layers around applications that have their own; and a client that
+    leaves out the slash behind the path is served, not redirected.
+    """
+
+    def __init__(self, mounts: Mapping[str, ASGIApp], other: ASGIApp) -> None:
+        self._mounts = mounts
+        self._other = other
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            prefix, _, rest = scope["path"][1:].partition("/")
+            app = self._mounts.get(f"/{prefix}")
+            if app is not None:
+                await app({**scope, "root_path": f"/{prefix}", "path": f"/{prefix}/{rest}"}, receive, send)
+                return
+        await self._other(scope, receive, send)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
