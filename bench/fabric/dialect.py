@@ -54,6 +54,9 @@ class _Device(EosDevice):
     def tell(self) -> None:
         """There are no frames."""
 
+    def lldp(self, line: str) -> None:
+        """Nobody asks for neighbours either."""
+
 
 def register() -> str:
     """Add the dialect to the lab's; returns its name."""
