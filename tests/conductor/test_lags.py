@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ironlane.model.fabric import (
 from ironlane.model.link import GroupParameters
 from ironlane.model.plan import project
 from ironlane.store import bindings, settling
+from ironlane.store import switches as switch_rows
 from ironlane.store.attachments import (
     lag_from_json,
     lag_to_json,
@@ -36,6 +38,7 @@ from ironlane.store.attachments import (
     support_to_json,
 )
 from ironlane.store.database import Store, Tx, open_store
+from ironlane.store.switches import SwitchSpec
 from ironlane.store.tables import lag_claims, metadata, switches
 from tests.conductor.test_bindings import LEAVES, NETWORKS, PORTS, as_desired, furnish, obey, wish
 
@@ -83,6 +86,25 @@ async def test_a_lag_across_a_pair_has_an_mlag_id_and_others_have_none(rack: Sto
         assert lags_of(tx, "h1-red") == {Lag(1)}, "on one switch only"
         bindings.bind(tx, wish("h2", "red", [("leaf-1", "p3"), ("leaf-2", "p3")], bond()))
         assert lags_of(tx, "h2-red") == {Lag(2, mlag=2)}
+
+    await rack.write(work)
+
+
+async def test_a_pair_does_not_part_while_a_lag_is_on_both(rack: Store) -> None:
+    def work(tx: Tx) -> None:
+        make_pair(tx)
+        record = switch_rows.get(tx, "leaf-1")
+        spec = SwitchSpec(
+            record.id, record.kind, record.address, frozenset(PORTS), mac=record.mac, mlag_peer=record.mlag_peer
+        )
+        bindings.bind(tx, wish("h1", "red", BOTH, bond()))
+        switch_rows.put(tx, spec)
+        with pytest.raises(Conflict, match="cannot part from its peer leaf-2") as caught:
+            switch_rows.put(tx, replace(spec, mlag_peer=None))
+        assert caught.value.field == "mlag_peer"
+        bindings.unbind(tx, "h1-red")
+        obey(tx)
+        assert switch_rows.put(tx, replace(spec, mlag_peer=None)).mlag_peer is None
 
     await rack.write(work)
 

@@ -96,7 +96,7 @@ def put(tx: Tx, spec: SwitchSpec) -> SwitchRecord:
     Raises:
         Invalid: unknown physical network, an idle VLAN that tenants may be given, a switch that is its own peer.
         Conflict: another switch has the MAC address, datapath id or peer; the idle VLAN belongs to a network; a port
-            or the physical network is to change under somebody who is attached.
+            or the physical network is to change under somebody who is attached, or the peer under a LAG over both.
     """
     row = tx.one(sa.select(switches).where(switches.c.id == spec.id))
     _check_unique(tx, spec)
@@ -298,6 +298,14 @@ def _check_attached(tx: Tx, spec: SwitchSpec, row: sa.Row[Any], removed: Collect
                 field="ports",
                 code="SwitchPortInUse",
             )
+    paired = next((a for a in attached if a.lag is not None and a.lag.mlag is not None), None)
+    if paired is not None and row.mlag_peer != spec.mlag_peer:
+        raise Conflict(
+            f"switch {spec.id} cannot part from its peer {row.mlag_peer}: network port {paired.network_port} is on a"
+            f" LAG over both, with port {paired.port}; unbind it first",
+            field="mlag_peer",
+            code="SwitchInUse",
+        )
     if attached and row.physical_network != spec.physical_network:
         raise Conflict(
             f"switch {spec.id} cannot move to physical network {spec.physical_network!r}: network port"
