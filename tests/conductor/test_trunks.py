@@ -128,6 +128,19 @@ async def test_a_trunk_made_of_a_bound_port_joins_at_once(site: Site) -> None:
         assert site.carried() == {"leaf-1": {}, "leaf-2": {"p1": config}}
 
 
+async def test_a_sub_port_waits_as_its_parent_port_does_for_another_server_to_leave(site: Site) -> None:
+    before, parent, red = [await site.tenant_port(name) for name in ("before", "parent", "red")]
+    trunk = await trunk_of(site, parent, red)
+    await bind(site, before)
+    await site.store.write(lambda tx: ports.update(tx, before, {"host_id": "", "profile": {}}))
+    await bind(site, parent, host_id="h2")
+    for port in (parent, red):
+        found = await site.store.read(lambda tx, port=port: of_network_port(tx, port))  # type: ignore[misc]
+        assert {a.state for a in found} == {AttachmentState.HELD}
+    async with site.conductor():
+        await until_active(site, trunk)
+
+
 async def test_the_parent_port_moves_and_its_sub_ports_with_it(site: Site) -> None:
     async with site.conductor():
         parent, red = [await site.tenant_port(name) for name in ("parent", "red")]

@@ -108,7 +108,11 @@ def follow(tx: Tx, trunk_id: str) -> None:
         return
     parent = tx.execute(_PARENT, {"trunk": trunk_id}).one()
     _share_binding(tx, parent, members)
-    near = around(tx, {parent.host_id} - {""}, (), [parent.id, *(m.id for m in members)])
+    ids = [parent.id, *(m.id for m in members)]
+    near = around(tx, {parent.host_id} - {""}, (), ids)
+    if held := [(a.switch, a.port) for a in near if a.network_port == parent.id and a.state is HELD]:
+        # What the parent port waits for may be another server's: without it, it would seem to wait for nothing.
+        near = around(tx, {parent.host_id} - {""}, held, ids)
     beside = [a for a in near if a.network_port == parent.id and a.state is not LEAVING]
     same: list[Attachment] = []
     added: list[Attachment] = []
@@ -117,11 +121,11 @@ def follow(tx: Tx, trunk_id: str) -> None:
         present = {_key(a): a for a in near if a.network_port == member.id and a.state is not LEAVING}
         same += [a for key, a in present.items() if key in wished]
         added += [_beside(tx, a, member) for key, a in wished.items() if key not in present]
-    ids = {m.id for m in members}
+    own_ids = {m.id for m in members}
     kept = {a.id for a in same}
-    gone = [a for a in near if a.network_port in ids and a.state is not LEAVING and a.id not in kept]
+    gone = [a for a in near if a.network_port in own_ids and a.state is not LEAVING and a.id not in kept]
     if added or gone:
-        _record(tx, ids, near, _Step(beside, same, added, gone))
+        _record(tx, own_ids, near, _Step(beside, same, added, gone))
 
 
 def own(tx: Tx, trunk_id: str, port_ids: Collection[str]) -> None:
