@@ -177,7 +177,7 @@ def _properties(inventory: Mapping[str, Any], plugin_data: Mapping[str, Any]) ->
     size = _number(_object(plugin_data.get("root_disk")).get("size"))
     found = {
         "cpus": _number(cpu.get("count")),
-        "cpu_arch": cpu.get("architecture") if isinstance(cpu.get("architecture"), str) else None,
+        "cpu_arch": cpu["architecture"][:64] if isinstance(cpu.get("architecture"), str) else None,
         "memory_mb": _number(memory.get("physical_mb")),
         "local_gb": max(size // _GIB - 1, 0) if size is not None else None,
     }
