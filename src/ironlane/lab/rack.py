@@ -273,6 +273,7 @@ class VirtualRack:
                 port=switch.gnmi_port or 0,
                 username=switch.username,
                 password=switch.password,
+                neighbours=partial(_heard_by, self.switches[switch.name]),
             )
             for switch in switches
         }
