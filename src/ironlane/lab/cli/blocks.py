@@ -210,7 +210,7 @@ def enter_interface(shell: BlockShell, match: re.Match[str]) -> str:
 
 
 def new_lag(device: BlockDevice) -> Interface:
-    lag = copy.deepcopy(device.factory().interfaces[device.ports[0]])
+    lag = device.factory().interfaces[device.ports[0]]
     lag.up = True
     return lag
 

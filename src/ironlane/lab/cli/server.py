@@ -153,44 +153,51 @@ class CliSwitch:
 
     async def _converse(self, process: asyncssh.SSHServerProcess[str], shell: Shell) -> None:
         process.stdout.write("\r\n" + shell.prompt)
-        buffer = ""
+        buffer, said = "", ""
         while not shell.closed:
             while "\n" not in buffer:
+                process.stdout.write(said)
+                said = ""
                 data = await process.stdin.read(_MAX_LINE)
                 if not data:
                     return
                 buffer = (buffer + data).replace("\r\n", "\n").replace("\r", "\n")
             line, _, buffer = buffer.partition("\n")
-            if not await self._answer(process, shell, line):
+            if self.delay or _among(line, self.faults.hang):
+                process.stdout.write(said)
+                said = ""
+            answer = await self._answer(process, shell, line)
+            if answer is None:
                 return
+            said += answer  # of lines that were typed ahead, all in one piece
+        process.stdout.write(said)
 
-    async def _answer(self, process: asyncssh.SSHServerProcess[str], shell: Shell, line: str) -> bool:
-        """Carry out and answer one line; False if the connection is broken instead."""
+    async def _answer(self, process: asyncssh.SSHServerProcess[str], shell: Shell, line: str) -> str | None:
+        """Carry out one line and return the answer; None if the connection is broken instead."""
         secret = shell.asks_password
         if not secret:
             self.lines.append(line)
         faults = self.faults
         if _among(line, faults.hang):
             await process.wait_closed()
-            return False
+            return None
         await self._take_time(line)
         if faults.drop_at is not None:
             faults.drop_at -= 1
         if _among(line, faults.drop_before) or (faults.drop_at is not None and faults.drop_at < 0):
             faults.drop_at = None if faults.once else faults.drop_at
             self.drop()
-            return False
+            return None
         self.commands += 1
         answer = shell.execute("no-such-command" if self._refused(line) else line)
         if _among(line, faults.drop_after):
             if faults.once:
                 faults.drop_after.clear()
             self.drop()
-            return False
+            return None
         echo = "" if secret else line
         prompt = "" if shell.asks_password else shell.prompt
-        process.stdout.write(f"{echo}\n{answer}{prompt}".replace("\n", "\r\n"))
-        return True
+        return f"{echo}\n{answer}{prompt}".replace("\n", "\r\n")
 
     def _refused(self, line: str) -> bool:
         faults = self.faults
