@@ -29,6 +29,8 @@ from ironlane.api.networking import app as networking
 from ironlane.boot.dhcp import DhcpEngine
 from ironlane.boot.dnsmasq import DnsmasqEngine
 from ironlane.boot.dnsmasq_files import DnsmasqSettings
+from ironlane.boot.kea import KeaEngine
+from ironlane.boot.kea_config import KeaSettings
 from ironlane.boot.network_boot import FixedBoot
 from ironlane.boot.services import BootServices
 from ironlane.conductor.dhcp import DhcpLoop
@@ -206,6 +208,16 @@ def _dhcp_engine(settings: Settings) -> DhcpEngine | None:
         return None
     if not settings.interfaces:
         raise Permanent(f"dhcp_engine {settings.dhcp} needs dhcp_interfaces to answer on")
+    if settings.dhcp == "kea":
+        return KeaEngine(
+            KeaSettings(
+                settings.interfaces,
+                settings.state_dir.absolute() / "kea",
+                settings.read_secret(settings.kea_database),
+                lease_seconds=settings.dhcp_lease,
+                domain=settings.dhcp_domain,
+            )
+        )
     return DnsmasqEngine(
         DnsmasqSettings(
             settings.interfaces,

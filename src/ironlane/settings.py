@@ -137,6 +137,9 @@ class Settings(BaseSettings):
     """Network interfaces to answer DHCP on, with commas: those on the provisioning networks, and those that a switch's
     DHCP relay sends to."""
 
+    kea_database: str = "kea-database"
+    """Name of the secret with the PostgreSQL URL of Kea's hosts and leases: `postgresql://user:password@host/kea`."""
+
     dhcp_lease: int = Field(default=3600, ge=120)
     """How long an address is leased for."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +13,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from ironlane.boot.dhcp import DhcpEngine
 from ironlane.boot.dnsmasq import DnsmasqEngine
 from ironlane.boot.dnsmasq_files import DnsmasqSettings
+from ironlane.boot.kea import KeaEngine
+from ironlane.boot.kea_config import KeaSettings
 from ironlane.conductor.dhcp import DhcpLoop
 from ironlane.store.database import Store
 from tests.api.networking import site
@@ -28,7 +34,7 @@ class Dhcp:
 
     api: Networking
     loop: DhcpLoop
-    engine: DnsmasqEngine
+    engine: DhcpEngine
     network: str
     subnet: str
 
@@ -51,8 +57,39 @@ def lan() -> Iterator[Lan]:
         made.close()
 
 
+@pytest.fixture(scope="session")
+def kea_template(postgresql: str) -> str:
+    """The name of a database with Kea's schema, to be copied."""
+    script = Path("/usr/share/kea/scripts/pgsql/dhcpdb_create.pgsql")
+    if shutil.which("kea-dhcp4", path="/usr/sbin") is None or not script.exists():
+        pytest.skip("Kea is not installed (packages kea-dhcp4-server and kea-admin)")
+    folder = postgresql.rsplit("=", 1)[1]
+    psql = ("psql", "-h", folder, "-U", "ironlane", "-q", "-v", "ON_ERROR_STOP=1")
+    subprocess.run([*psql, "-d", "postgres", "-c", "CREATE DATABASE kea_template"], check=True)
+    subprocess.run([*psql, "-d", "kea_template", "-f", script], check=True, stdout=subprocess.DEVNULL)
+    return "kea_template"
+
+
+@pytest.fixture
+def kea_database(postgresql: str, kea_template: str) -> str:
+    """URL of an empty database of Kea's."""
+    folder, name = postgresql.rsplit("=", 1)[1], "kea_" + os.urandom(6).hex()
+    create = f"CREATE DATABASE {name} TEMPLATE {kea_template}"
+    subprocess.run(["psql", "-h", folder, "-U", "ironlane", "-q", "-d", "postgres", "-c", create], check=True)
+    return f"postgresql://ironlane@/{name}?host={folder}"
+
+
+@pytest.fixture(params=["dnsmasq", pytest.param("kea", marks=pytest.mark.postgresql)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> DhcpEngine:
+    """Each of the engines."""
+    more: dict[str, Any] = {"lease_seconds": 600, "domain": "lab.example", "timeout": 30.0}
+    if request.param == "kea":
+        return KeaEngine(KeaSettings(("v0",), tmp_path / "kea", request.getfixturevalue("kea_database"), **more))
+    return DnsmasqEngine(DnsmasqSettings(("v0",), tmp_path / "dhcp", **more))
+
+
 @pytest_asyncio.fixture
-async def dhcp(lan: Lan, store: Store, tmp_path: Path) -> AsyncIterator[Dhcp]:
+async def dhcp(lan: Lan, store: Store, engine: DhcpEngine) -> AsyncIterator[Dhcp]:
     await store.write(site.seed)
     api = Networking(application(store))
     segment = {"provider:physical_network": "physnet1", "provider:segmentation_id": 3000}
@@ -67,8 +104,6 @@ async def dhcp(lan: Lan, store: Store, tmp_path: Path) -> AsyncIterator[Dhcp]:
         host_routes=[{"destination": "10.7.0.0/16", "nexthop": "10.0.0.7"}],
         allocation_pools=[{"start": "10.0.0.100", "end": "10.0.0.199"}],
     )
-    settings = DnsmasqSettings(("v0",), tmp_path / "dhcp", lease_seconds=600, domain="lab.example", timeout=30.0)
-    engine = DnsmasqEngine(settings)
     loop = DhcpLoop(store, engine, interval=0.2)
     await loop.start()
     made = Dhcp(api, loop, engine, network["id"], subnet["id"])

@@ -116,8 +116,11 @@ class DnsmasqEngine:
     async def broken(self) -> str:
         daemon = self._daemon
         while daemon is None or not daemon.died:
-            await (self._replaced.wait() if daemon is None else daemon.ended.wait())
-            self._replaced.clear()
+            if daemon is not None and daemon.running:
+                await daemon.ended.wait()
+            else:  # stopped, or not yet started
+                self._replaced.clear()
+                await self._replaced.wait()
             daemon = self._daemon
         self._reason = f"dnsmasq died and is started again: {daemon.last_words}"
         return self._reason

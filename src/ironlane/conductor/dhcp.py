@@ -130,7 +130,7 @@ class DhcpLoop:
 
     async def _converge(self, ids: set[str]) -> bool:
         """False when not even the rows could be read: whoever waits has to wait on."""
-        before, read_rows = self._answers, False
+        before, read_rows = self._answers, True
 
         def read(tx: Tx) -> tuple[Answers, tuple[Any, ...]]:
             whole = before is None or dhcp.EVERYTHING in ids
@@ -139,6 +139,7 @@ class DhcpLoop:
 
         try:
             async with self._engine.turn():
+                read_rows = False
                 answers, self._seen = await self._store.read(read)
                 self._answers, read_rows = answers, True
                 await self._engine.apply(answers)

@@ -1,4 +1,4 @@
-"""DHCP by a real dnsmasq, asked over a wire: it answers what the API was told, at once, and nothing else."""
+"""DHCP by a real dnsmasq and a real Kea, asked over a wire: they answer what the API was told, at once; no more."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import os
 import shutil
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ironlane.boot.dnsmasq import DnsmasqEngine
+from ironlane.boot.kea import KeaEngine
+from ironlane.conductor.dhcp import DhcpLoop
 from ironlane.store import ports
 from ironlane.store.database import Store
 from tests.boot.conftest import SENTINEL, Dhcp
@@ -168,32 +172,84 @@ async def test_options_without_a_known_form(dhcp: Dhcp, lan: Lan) -> None:
         answer = lan.ask(MAC)
         assert answer is not None
         assert answer.said[224] == expected
-    await dhcp.api.changed("ports", port["id"], extra_dhcp_opts=[{"opt_name": "router", "opt_value": ""}])
+
+
+async def test_an_option_of_the_subnet_is_kept_back(dhcp: Dhcp, lan: Lan) -> None:
+    await dhcp.port(MAC, ("router", ""))
     answer = lan.ask(MAC)
     assert answer is not None
-    assert 3 not in answer.said
+    if isinstance(dhcp.engine, KeaEngine):
+        assert "Kea cannot keep option 3 back" in dhcp.loop.state()["reason"]
+    else:
+        assert 3 not in answer.said
 
 
-async def test_a_killed_daemon_is_started_again(dhcp: Dhcp, lan: Lan, tmp_path: Path) -> None:
+async def test_a_killed_daemon_is_started_again(dhcp: Dhcp, lan: Lan) -> None:
     await dhcp.port(MAC, *PXE)
-    pid = int((tmp_path / "dhcp" / "pid").read_text())
-    os.kill(pid, signal.SIGKILL)
-    async with asyncio.timeout(30):
-        while int(_read(tmp_path / "dhcp" / "pid") or pid) == pid or dhcp.loop.state()["state"] != "ok":  # noqa: ASYNC110 - a killed process has no event
+    before = lan.lease(MAC)
+    restarts = dhcp.loop.state()["restarts"]
+    daemon = dhcp.engine._daemon  # type: ignore[attr-defined]
+    os.kill(daemon.pid, signal.SIGKILL)
+    await daemon.ended.wait()
+    async with asyncio.timeout(60):
+        while dhcp.loop.state()["restarts"] == restarts or dhcp.loop.state()["state"] != "ok":  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-    answer = lan.ask(MAC)
+    answer = lan.renew(MAC, before.yiaddr)
     assert answer is not None
-    assert answer.said[67] == b"undionly.kpxe"
-    assert dhcp.loop.state()["restarts"] >= 1
+    assert answer.said == before.said
 
 
-async def test_a_daemon_that_cannot_start_is_told(dhcp: Dhcp, tmp_path: Path, store: Store) -> None:
-    dhcp.engine._settings = type(dhcp.engine._settings)(("v0",), tmp_path / "dhcp", command=("dnsmasq", "--nonsense"))
+@pytest.mark.parametrize("engine", ["dnsmasq"], indirect=True)
+async def test_a_daemon_that_cannot_start_is_told(dhcp: Dhcp, tmp_path: Path) -> None:
+    engine = dhcp.engine
+    assert isinstance(engine, DnsmasqEngine)
+    engine._settings = replace(engine._settings, command=("dnsmasq", "--nonsense"))
     port = await dhcp.port(MAC)
     await dhcp.gone(port)
     told = dhcp.loop.state()
     assert told["state"] == "failing"
-    assert "nonsense" in told["reason"] or "bad command line" in told["reason"]
+    assert "bad command line" in told["reason"]
+
+
+@pytest.mark.parametrize("engine", ["kea"], indirect=True)
+async def test_without_its_database_kea_is_silent(dhcp: Dhcp, lan: Lan) -> None:
+    port = await dhcp.port(MAC)
+    engine = dhcp.engine
+    assert isinstance(engine, KeaEngine)
+    sound, engine._settings = engine._settings, replace(engine._settings, database="postgresql://nobody@127.0.0.1:1/x")
+    await engine._database.close()
+    await dhcp.gone(port)
+    assert dhcp.loop.state()["state"] == "failing"
+    assert lan.ask(MAC) is None
+    engine._settings = sound
+    async with asyncio.timeout(60):
+        while dhcp.loop.state()["state"] != "ok":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert lan.ask(MAC, sentinel=SENTINEL) is None
+
+
+@pytest.mark.parametrize("engine", ["kea"], indirect=True)
+async def test_another_conductor_writes_the_same_rows(dhcp: Dhcp, lan: Lan, store: Store, kea_database: str) -> None:
+    """Of plain options, every Kea answers what any process has written; and what is not ours stays."""
+    engine = dhcp.engine
+    assert isinstance(engine, KeaEngine)
+    foreign = "INSERT INTO hosts (dhcp_identifier, dhcp_identifier_type, dhcp4_subnet_id) VALUES ($1, 0, 7)"
+    await engine._database.execute(foreign, b"\1\2\3\4\5\6")
+    await dhcp.loop.stop()
+    other = KeaEngine(replace(engine._settings, directory=engine._settings.directory / "other"))
+    there = DhcpLoop(store, other)
+    await there.start()
+    try:
+        port = await dhcp.port(MAC, ("67", "boot"))
+        answer = lan.ask(MAC)
+        assert answer is not None
+        assert answer.said[67] == b"boot"
+        await dhcp.gone(port)
+        assert lan.ask(MAC, sentinel=SENTINEL) is None
+        rows = await other._database.fetch("SELECT user_context FROM hosts WHERE dhcp4_subnet_id = 7")
+        assert len(rows) == 1
+    finally:
+        await there.stop()
 
 
 async def test_changes_by_another_process_are_found(dhcp: Dhcp, lan: Lan, store: Store) -> None:
@@ -228,10 +284,6 @@ async def test_overlapping_subnets_are_told(dhcp: Dhcp, lan: Lan) -> None:
     assert lan.ask(MAC, sentinel=SENTINEL) is None
     (reason,) = dhcp.loop.state()["unserved"]
     assert "10.0.0.0/16 overlaps with 10.0.0.0/24" in reason
-
-
-def _read(path: Path) -> str:
-    return path.read_text().strip() if path.exists() else ""
 
 
 async def _nothing(_ids: set[str]) -> None:
