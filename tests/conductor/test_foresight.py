@@ -12,8 +12,11 @@ from fastapi import FastAPI
 
 from ironlane.api.fabric import failures, foresight
 from ironlane.api.fabric.app import create
+from ironlane.model.cabling import CablingPolicy
+from ironlane.model.fabric import SwitchId
+from ironlane.model.lldp import Neighbour
 from ironlane.model.node import Node
-from ironlane.store import attachments, networks, nodes, plans, ports, vifs
+from ironlane.store import attachments, cabling, networks, nodes, plans, ports, vifs
 from ironlane.store import drifts as drift_rows
 from ironlane.store.attachments import of_host
 from ironlane.store.database import Store
@@ -265,6 +268,21 @@ async def test_restore_with_a_conflict_changes_nothing(site: Site, api: Client) 
     assert await unchanged(site) == before
 
 
+async def test_restore_puts_nobody_on_a_port_that_another_server_is_cabled_to(site: Site, api: Client) -> None:
+    node, port = await to_tenant(site)
+    then = site.store.now()
+    await site.store.write(lambda tx: vifs.detach(tx, nodes.by_id(tx, node.id), port))
+    await site.until(lambda tx: not attachments.find(tx), "left")
+    await site.node(2)
+    stranger = {"p1": [Neighbour("52:54:00:02:00:01", "52:54:00:02:00:01")]}
+    await site.store.write(lambda tx: cabling.note_shown(tx, SwitchId("leaf-1"), ["p1"], stranger))
+    (action,) = (await restored(api, then))["actions"]
+    assert "the switch's LLDP shows a NIC of node node-2" in action["conflict"]
+    answer = await api.post("/v1/restore", {"at": then.isoformat(), "dry_run": False})
+    assert answer.status == 409
+    assert not await site.store.read(attachments.find)
+
+
 async def test_restore_attaches_vifs_of_active_servers_again(site: Site, api: Client) -> None:
     node, port = await to_tenant(site)
     held, then = site.carried(), site.store.now()
@@ -319,7 +337,7 @@ async def test_nobody_there_to_answer(store: Store) -> None:
     await Site(store).furnish()
     app = FastAPI()
     failures.install(app)
-    app.include_router(foresight.router(store, patience=0.05))
+    app.include_router(foresight.router(store, CablingPolicy(), patience=0.05))
     answer = await Client(app).post("/v1/plan", {"switch": "leaf-1"})
     assert answer.status == 503
     assert "switch leaf-1: no answer within 0.05 s" in answer.json()["error"]["message"]

@@ -15,18 +15,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from ironlane.model.attach import links_of
+from ironlane.model.cabling import CablingPolicy
 from ironlane.model.errors import Invalid, NotFound, Rejected
 from ironlane.model.fabric import Attachment, AttachmentState, LacpRate, Lag, LagMode, Side
 from ironlane.model.link import lag_settings, parse_group
 from ironlane.model.network import NetworkPort
 from ironlane.model.node import Node
 from ironlane.model.states import ProvisionState
-from ironlane.store import attachments, baremetal_ports, holdings, nodes, portgroups, ports, switches, vifs
+from ironlane.store import attachments, baremetal_ports, cabling, holdings, nodes, portgroups, ports, switches, vifs
 from ironlane.store.database import Tx
 from ironlane.store.holdings import Holding
 from ironlane.store.tables import networks as network_rows
@@ -135,7 +137,7 @@ def work_out(tx: Tx, at: datetime) -> tuple[list[Action], list[Lost]]:
     return actions, lost
 
 
-def carry_out(tx: Tx, actions: Sequence[Action]) -> list[Action]:
+def carry_out(tx: Tx, actions: Sequence[Action], policy: CablingPolicy) -> list[Action]:
     """Do it all: those in the way leave before anybody joins. Each action comes back, with its conflict if any.
 
     With a conflict, what is written is of no use: the caller has to take it back.
@@ -151,7 +153,7 @@ def carry_out(tx: Tx, actions: Sequence[Action]) -> list[Action]:
             _attempt(tx, action, _leave, conflicts)
     for action in actions:
         if action.after is not None and action.network_port not in conflicts:
-            _attempt(tx, action, _join, conflicts)
+            _attempt(tx, action, partial(_join, policy=policy), conflicts)
     return [replace(action, conflict=conflicts.get(action.network_port, "")) for action in actions]
 
 
@@ -174,11 +176,17 @@ def _leave(tx: Tx, action: Action) -> None:
         ports.update(tx, action.network_port, {"profile": {}} if stays else {"host_id": "", "profile": {}})
 
 
-def _join(tx: Tx, action: Action) -> None:
+def _join(tx: Tx, action: Action, policy: CablingPolicy) -> None:
     after = action.after
     if after is None:
         return
     node = _node(tx, after.host)
+    if node is not None:
+        by_id = _switch_names(tx)
+        there = [
+            n for n in baremetal_ports.of_node(tx, node.id) if _place(n.local_link_connection, by_id) in after.places
+        ]
+        cabling.gate(tx, node, there, policy)
     if node is not None and action.network_port not in vifs.listed(tx, node.id):
         _attach(tx, node, action.network_port, after)
     else:

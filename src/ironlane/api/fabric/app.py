@@ -27,7 +27,7 @@ def create(store: Store, policy: CablingPolicy | None = None) -> FastAPI:
     app.include_router(physical_networks.router(store))
     app.include_router(records.router(store))
     app.include_router(cabling.router(store, policy or CablingPolicy()))
-    app.include_router(foresight.router(store))
+    app.include_router(foresight.router(store, policy or CablingPolicy()))
     return app
 
 

@@ -17,6 +17,7 @@ from fastapi import APIRouter
 
 from ironlane.api.fabric.bodies import PlanBody, RestoreBody
 from ironlane.api.fabric.views import action_view, lost_view
+from ironlane.model.cabling import CablingPolicy
 from ironlane.model.errors import Conflict, Temporary
 from ironlane.model.fabric import SwitchId
 from ironlane.store import foresight, nodes, ports, previews, restore, switches
@@ -31,7 +32,7 @@ _FIRST_LOOK, _LAST_LOOK = 0.01, 0.2
 """Seconds between two looks at the rows. The conductor may be another process, so there is nothing else to wait for."""
 
 
-def router(store: Store, patience: float = PATIENCE) -> APIRouter:
+def router(store: Store, policy: CablingPolicy, patience: float = PATIENCE) -> APIRouter:
     """The routes that ask and order."""
     routes = APIRouter(prefix="/v1", tags=["plan, restore, audit"])
 
@@ -51,9 +52,9 @@ def router(store: Store, patience: float = PATIENCE) -> APIRouter:
 
         All or nothing: 409 when anything is in the way of one of them."""
         if not body.dry_run:
-            actions, lost = await store.write(lambda tx: _carry_out(tx, body))
+            actions, lost = await store.write(lambda tx: _carry_out(tx, body, policy))
             return {**_restored(body, actions, lost), "generations": [], "unavailable": []}
-        actions, lost, wishes = await store.rehearse(lambda tx: _rehearse(tx, body))
+        actions, lost, wishes = await store.rehearse(lambda tx: _rehearse(tx, body, policy))
         answers = await _ask(store, wishes, patience)
         return {**_restored(body, actions, lost), **_shown(answers)}
 
@@ -81,19 +82,21 @@ def _wishes(tx: Tx, body: PlanBody) -> Mapping[SwitchId, Wishes]:
     return foresight.pending(tx, [record.id for record in switches.all_(tx)])
 
 
-def _rehearse(tx: Tx, body: RestoreBody) -> tuple[list[Action], list[Lost], Mapping[SwitchId, Wishes]]:
+def _rehearse(
+    tx: Tx, body: RestoreBody, policy: CablingPolicy
+) -> tuple[list[Action], list[Lost], Mapping[SwitchId, Wishes]]:
     actions, lost = restore.work_out(tx, body.at)
-    done = restore.carry_out(tx, actions)
+    done = restore.carry_out(tx, actions, policy)
     if any(action.conflict for action in done):
         return done, lost, {}  # nothing would be done, so nothing would be sent
     return done, lost, foresight.generations(tx)
 
 
-def _carry_out(tx: Tx, body: RestoreBody) -> tuple[list[Action], list[Lost]]:
+def _carry_out(tx: Tx, body: RestoreBody, policy: CablingPolicy) -> tuple[list[Action], list[Lost]]:
     actions, lost = restore.work_out(tx, body.at)
     if body.token is not None and body.token != _token(actions):
         raise Conflict("is that of another plan: things have changed since; look at the new one", field="token")
-    done = restore.carry_out(tx, actions)
+    done = restore.carry_out(tx, actions, policy)
     conflicts = [f"network port {a.network_port}: {a.conflict}" for a in done if a.conflict]
     if conflicts:
         raise Conflict(f"nothing was changed. {'; '.join(conflicts)}", field="at", code="RestoreConflict")
