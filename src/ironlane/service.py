@@ -105,8 +105,10 @@ class Service:
         self.power_sync = PowerSync(
             self.store,
             lease=lambda: self.members.lease,
+            ring=lambda: self.members.ring,
             power=self.power,
             settings=PowerSyncSettings(settings.power_sync_interval, settings.power_sync_force),
+            ttl=settings.ttl,
         )
         self._workers = {
             "switch": Worker(

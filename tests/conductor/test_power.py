@@ -17,10 +17,9 @@ from ironlane.model.errors import Permanent, Temporary
 from ironlane.model.node import Node
 from ironlane.power.base import BootDevice, BootMode, PowerState
 from ironlane.power.fake import FakePower
-from ironlane.store import leases, nodes
+from ironlane.store import nodes
 from ironlane.store.database import Store, Tx
 from ironlane.store.leases import Membership
-from ironlane.store.tables import nodes as node_rows
 from tests.conductor.site import Site
 
 
@@ -156,14 +155,14 @@ async def _syncing(site: Site, settings: PowerSyncSettings = QUICK) -> AsyncIter
     me = Membership("c1", [{"name": "fake-hardware", "required": [], "properties": {}}])
     members = Members(site.store, me, ttl=timedelta(seconds=30))
     await members.start()
-    lease = members.lease
-    sync = PowerSync(site.store, lease=lambda: members.lease, power={"fake-hardware": site.power}, settings=settings)
-
-    def own(tx: Tx) -> None:
-        for node in nodes.find(tx):
-            leases.claim(tx, node_rows, node.id, lease, members.ttl)
-
-    await site.store.write(own)
+    sync = PowerSync(
+        site.store,
+        lease=lambda: members.lease,
+        ring=lambda: members.ring,
+        power={"fake-hardware": site.power},
+        settings=settings,
+        ttl=members.ttl,
+    )
     sync.start()
     try:
         yield

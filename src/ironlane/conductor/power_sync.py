@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import heapq
 import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
 
+from ironlane.conductor.ring import Ring
 from ironlane.conductor.work import power_driver
 from ironlane.model.errors import IronlaneError
 from ironlane.model.node import Node
@@ -50,18 +52,31 @@ class PowerSyncSettings:
 
 
 class PowerSync:
-    """Runs while `start` to `stop`. `power` are the drivers by name; `lease` gives the lease to act under."""
+    """Runs from `start` to `stop`.
+
+    Args:
+        store: the database.
+        lease: gives the lease to act under; raises Temporary when there is none.
+        ring: gives the ring of live conductors.
+        power: power drivers by the name that nodes use.
+        settings: how often, and what then.
+        ttl: how long a lease lives without heartbeat.
+    """
 
     def __init__(
         self,
         store: Store,
         *,
         lease: Callable[[], Lease],
+        ring: Callable[[], Ring],
         power: Mapping[str, PowerDriver],
         settings: PowerSyncSettings,
+        ttl: timedelta,
     ) -> None:
         self._store = store
         self._lease = lease
+        self._ring = ring
+        self._ttl = ttl
         self._power = power
         self._settings = settings
         self._places = asyncio.Semaphore(settings.at_once)
@@ -89,13 +104,17 @@ class PowerSync:
             try:
                 if loop.time() - looked >= min(self._settings.interval, 10.0):
                     looked = loop.time()
-                    self._take(await self._store.read(partial(_nodes_of, hostname=self._lease().hostname)))
+                    self._take(self._mine(await self._store.read(_askable_nodes)))
                 await self._ask_due()
             except IronlaneError as error:  # no lease, no database
                 log.warning("power sync has to wait", error=error.message)
             except Exception:
                 log.exception("power sync failed unexpectedly")
             await asyncio.sleep(min(1.0, self._settings.interval))
+
+    def _mine(self, found: Iterable[sa.Row[Any]]) -> list[str]:
+        hostname, ring = self._lease().hostname, self._ring()
+        return [row.id for row in found if ring.node_owner(row.id, row.conductor_group, row.driver) == hostname]
 
     def _take(self, mine: Collection[str]) -> None:
         """Plan the nodes that are new here, each at its own moment of the interval; forget those that are gone."""
@@ -174,7 +193,7 @@ class PowerSync:
         lease = self._lease()
 
         def write(tx: Tx) -> None:
-            if not leases.holds(tx, nodes, node.id, lease):
+            if not leases.claim(tx, nodes, node.id, lease, self._ttl):  # another conductor still has it
                 return
             now = node_rows.by_id(tx, node.id)
             if now.generation == node.generation and _askable(now):  # else the answer may be of before
@@ -183,11 +202,11 @@ class PowerSync:
         await self._store.write(write)
 
 
-def _nodes_of(tx: Tx, *, hostname: str) -> list[str]:
-    """Nodes of a conductor whose power may be asked for."""
+def _askable_nodes(tx: Tx) -> Sequence[sa.Row[Any]]:
+    """All nodes whose power may be asked for, with what the ring has to know of them."""
     unasked = nodes.c.provision_state.in_([state.value for state in _UNASKED])
     ours = nodes.c.maintenance.is_(False) | (nodes.c.fault == FAULT)
-    return list(tx.execute(sa.select(nodes.c.id).where(nodes.c.conductor == hostname, ~unasked, ours)).scalars())
+    return tx.all(sa.select(nodes.c.id, nodes.c.conductor_group, nodes.c.driver).where(~unasked, ours))
 
 
 def _askable(node: Node) -> bool:
