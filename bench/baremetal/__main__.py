@@ -82,6 +82,8 @@ async def _window(case: Case, made: Fleet, address: str, pid: int) -> Measured:
     began, cpu = loop.time(), _cpu(pid)
     before = made.accepted, made.refused, made.listed
     await asyncio.sleep(case.interval)
+    if made.problem:
+        print(f"heartbeat: {made.problem}", file=sys.stderr)
     seconds, cpu = loop.time() - began, _cpu(pid) - cpu
     counted = made.accepted - before[0], made.refused - before[1], made.listed - before[2]
     return Measured(**asdict(case), seconds=seconds, cpu=cpu, heartbeats=counted[0], refused=counted[1],

@@ -61,12 +61,15 @@ class Fleet:
     listed: int = 0
     accepted: int = 0
     refused: int = 0
+    problem: str = ""
+    """Why a heartbeat could not be sent."""
 
     async def heartbeats(self, url: str, interval: float) -> None:
         """Send them for good, evenly."""
         pause = interval / max(len(self.tokens), 1)
+        connector = aiohttp.TCPConnector(force_close=True)  # agents are many, and each is a client of its own
         headers = {"X-OpenStack-Ironic-API-Version": "1.68"}
-        async with aiohttp.ClientSession(headers=headers) as http, asyncio.TaskGroup() as sending:
+        async with aiohttp.ClientSession(connector=connector, headers=headers) as http, asyncio.TaskGroup() as sending:
             for node in itertools.cycle(self.tokens):
                 sending.create_task(self._beat(http, url, node))
                 await asyncio.sleep(pause)
@@ -78,9 +81,13 @@ class Fleet:
             "agent_token": self.tokens[node],
             "agent_verify_ca": self.certificate,
         }
-        async with http.post(f"{url}/baremetal/v1/heartbeat/{node}", json=body) as response:
-            self.accepted += response.status == 202
-            self.refused += response.status != 202
+        try:
+            async with http.post(f"{url}/baremetal/v1/heartbeat/{node}", json=body) as response:
+                accepted = response.status == 202
+        except aiohttp.ClientError as error:
+            accepted, self.problem = False, repr(error)
+        self.accepted += accepted
+        self.refused += not accepted
 
 
 @asynccontextmanager

@@ -93,6 +93,7 @@ class Service:
                 add_ports=settings.inspection_add_ports,
                 cabling=settings.cabling,
                 report_timeout=timedelta(seconds=settings.report_timeout),
+                attempts=settings.node_attempts,
                 agent_silence=timedelta(seconds=settings.agent_silence),
                 clean_timeout=timedelta(seconds=settings.clean_timeout),
                 deploy_timeout=timedelta(seconds=settings.deploy_timeout),

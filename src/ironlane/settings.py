@@ -96,6 +96,10 @@ class Settings(BaseSettings):
     report_timeout: float = 1800.0
     """How long a server that was booted to be inspected, cleaned or deployed may take until its agent is heard of."""
 
+    node_attempts: int = 8
+    """How often a step of a node is tried, with up to a minute between, while its BMC, its agent or an image server
+    does not answer; then the node is failed."""
+
     agent_silence: float = 300.0
     """How long an agent at work may be silent before the node is failed. Agents are told, and report several times in
     this span."""
