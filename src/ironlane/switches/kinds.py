@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 
 from ironlane.model.inventory import SwitchKind
@@ -13,7 +14,9 @@ from ironlane.switches.openvswitch import OpenVSwitchDriver
 
 
 def _gnmi(access: Access) -> SwitchDriver:
-    """Its library is the heaviest of all, so it is loaded when a switch needs it."""
+    """Its library is the heaviest of all, so it is loaded when a switch needs it. It also writes to stderr by itself what
+    it raises anyway, unless somebody wants that."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from ironlane.switches.gnmi import GnmiDriver
 
     return GnmiDriver(access)
