@@ -14,8 +14,8 @@ from ironlane.switches.openvswitch import OpenVSwitchDriver
 
 
 def _gnmi(access: Access) -> SwitchDriver:
-    """Its library is the heaviest of all, so it is loaded when a switch needs it. It also writes to stderr by itself what
-    it raises anyway, unless somebody wants that."""
+    """Its library is the heaviest of all, so it is loaded when a switch needs it. What it raises it also writes to
+    stderr, unless told not to."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from ironlane.switches.gnmi import GnmiDriver
 
