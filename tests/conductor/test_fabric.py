@@ -246,3 +246,17 @@ async def test_a_commit_that_came_through_unsaved_is_saved(site: Site) -> None:
         await until_status(site, port, "ACTIVE")
         await settled(site)
         await site.until(lambda _: leaf.saved == leaf.carried, "saved")
+
+
+async def test_a_port_that_the_switch_does_not_forward_on_is_not_active(site: Site) -> None:
+    async with site.conductor():
+        _, port = await bind(site, 1, "red")
+        await until_status(site, port, "ACTIVE")
+        leaf = site.leaves["leaf-1"]
+        leaf.refuse = lambda change: change.port == "p1"
+        leaf.carried["p1"] = replace(leaf.carried["p1"], inactive="not defined: VLAN 200")
+        await site.store.write(lambda tx: switches.make_audit_due(tx, "leaf-1"))
+        await until_status(site, port, "DOWN")
+        leaf.refuse = lambda _change: False
+        await until_status(site, port, "ACTIVE")
+        assert not leaf.carried["p1"].inactive

@@ -38,7 +38,7 @@ _ACTIONS = {
 }
 _FAULTS = {
     **{"hang": 3, "silent": 2, "slow": 3, "logins": 1, "lock": 2, "refuse": 3, "drop before": 3, "drop after": 3},
-    **{"drop lines": 6, "drop": 3, "reboot": 2, "erase": 1, "shut": 2, "vlan": 2, "foreign": 2},
+    **{"drop lines": 6, "drop": 3, "reboot": 2, "erase": 1, "shut": 2, "vlan": 2, "foreign": 2, "undefine": 2},
 }
 
 
@@ -197,7 +197,7 @@ class Episode:
         if before is not None and not before.done():
             return  # one fault at a time for each switch that lasts
         self.note(f"{leaf.name} ({leaf.kind}): {step.what} {step.at % 24} for {step.lasting} s")
-        if step.what in ("shut", "vlan", "foreign"):
+        if step.what in ("shut", "vlan", "foreign", "undefine"):
             self._by_hand(leaf, step)
             return
         if step.what == "drop":
@@ -242,6 +242,8 @@ class Episode:
                 done = leaf.faults.shut(port)
             elif step.what == "foreign":
                 done = leaf.faults.reopen(port)
+            elif step.what == "undefine":
+                done = leaf.faults.undefine(VLANS[step.at % len(VLANS)])
             else:
                 done = leaf.faults.put_on(port, (901, 203, 100)[step.at % 3])
         self.note(f"  by hand at {port}: {'done' if done else 'not taken'}")

@@ -168,7 +168,8 @@ class Judge:
                 excused |= forwarding.vlans - old[place.port].vlans - self._allowed(place)
             commits = self._rack.leaves[switch.name].plane.commits
             self._on_trial[place] = commits, excused - forwarding.vlans, self._disturbed.get(place)
-            excused &= forwarding.vlans
+            if not faulty:  # a VLAN taken away by hand may be defined again, and is on the port then as before
+                excused &= forwarding.vlans
             self._check_whole(place, now if faulty else undone and undone[1])
             for vlan in sorted(forwarding.vlans - excused - self._allowed(place)):
                 self.violated("I2", f"{place} carries VLAN {vlan}, which nobody asks for there")

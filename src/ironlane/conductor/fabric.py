@@ -236,8 +236,12 @@ class FabricLoop:
                 # A failed commit may have done part of its work: what the rows say must be what the switch says.
                 with contextlib.suppress(IronlaneError):
                     outcome.observed = await self._read(seen, session, outcome)
-                    if isinstance(error, Permanent):
+                if isinstance(error, Permanent) and outcome.observed is not None:
+                    try:
                         await self._quarantine(seen, session, lease, outcome)
+                    except IronlaneError:  # that may have done part of its work, too
+                        with contextlib.suppress(IronlaneError):
+                            outcome.observed = await self._read(seen, session, outcome)
             session.observed_at = None
         retry_at = self._store.now() + delay
         await self._store.write(

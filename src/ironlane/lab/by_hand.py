@@ -39,6 +39,8 @@ class _Words:
         "switchport mode access",
         "no shutdown",
     )
+    undefine: Sequence[str] = ("no vlan {vlan}",)
+    """Where a VLAN that ports are on cannot be taken away: nothing."""
     end: Sequence[str] = ("end",)
 
 
@@ -48,6 +50,7 @@ _WORDS: Mapping[str, _Words] = {
     "cisco-iosxe": _Words(),
     "cisco-nxos": _Words(),
     "dell-os10": _Words(
+        undefine=(),
         vlan=(
             "interface vlan{vlan}",
             "interface {port}",
@@ -60,6 +63,7 @@ _WORDS: Mapping[str, _Words] = {
         vlan=("vlan {vlan}", "interface {port}", "no routing", "vlan access {vlan}", "no shutdown"),
     ),
     "sonic": _Words(
+        undefine=(),
         begin=(),
         shut=("sudo config interface shutdown {port}",),
         open=("sudo config interface startup {port}",),
@@ -72,6 +76,7 @@ _WORDS: Mapping[str, _Words] = {
         end=(),
     ),
     "juniper-junos": _Words(
+        undefine=(),
         begin=("configure",),
         shut=("set interfaces {port} disable",),
         open=("delete interfaces {port} disable",),
@@ -85,6 +90,7 @@ _WORDS: Mapping[str, _Words] = {
         end=("commit and-quit", "rollback 0", "exit configuration-mode"),
     ),
     "nvidia-cumulus": _Words(
+        undefine=(),
         begin=(),
         shut=("nv set interface {port} link state down",),
         open=("nv set interface {port} link state up",),
@@ -136,6 +142,16 @@ def put_on(plane: ControlPlane, port: str, vlan: int) -> bool:
         f'<network-instances xmlns="{ni}"><network-instance><name>default</name><vlans><vlan><vlan-id>{vlan}</vlan-id>'
         f"<config><vlan-id>{vlan}</vlan-id></config></vlan></vlans></network-instance></network-instances>",
     )
+
+
+def undefine(plane: ControlPlane, vlan: int) -> bool:
+    """Take a VLAN away; ports that were on it stay configured so, and forward nothing. False where that cannot be."""
+    if busy(plane) or not isinstance(plane, CliSwitch):
+        return False
+    device = plane.device
+    if vlan in device.running.vlans:
+        _type(device, _WORDS[device.platform].undefine, "", vlan)
+    return vlan not in device.running.vlans
 
 
 def _enable(plane: ControlPlane, port: str, up: bool) -> bool:

@@ -196,3 +196,7 @@ class FaultInjector:
     def put_on(self, port: str, vlan: int) -> bool:
         """Somebody puts a single port on a VLAN by hand."""
         return by_hand.put_on(self.plane, port, vlan)
+
+    def undefine(self, vlan: int) -> bool:
+        """Somebody takes a VLAN away by hand, from under the ports that are on it."""
+        return by_hand.undefine(self.plane, vlan)

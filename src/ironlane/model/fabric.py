@@ -115,6 +115,9 @@ class PortConfig:
     lag: Lag | None = None
     enabled: bool = True
     description: str = ""
+    inactive: str = ""
+    """Of what was observed: why the switch does not forward what the port is configured with (a VLAN that is not
+    defined, a LAG member that it suspends). Never desired, so that it is put right."""
 
     @property
     def vlans(self) -> frozenset[Vlan]:

@@ -186,7 +186,7 @@ def support_from_json(value: dict[str, Any] | None) -> LagSupport | None:
 def config_to_json(config: PortConfig) -> dict[str, Any]:
     """A port config as a JSON column or the fabric API shows it."""
     # By hand: this is done for every port of a switch after every commit, and `asdict` takes ten times as long.
-    return {
+    value = {
         "mode": config.mode,
         "untagged": config.untagged,
         "tagged": sorted(config.tagged),
@@ -194,6 +194,9 @@ def config_to_json(config: PortConfig) -> dict[str, Any]:
         "enabled": config.enabled,
         "description": config.description,
     }
+    if config.inactive:
+        value["inactive"] = config.inactive
+    return value
 
 
 def config_from_json(value: dict[str, Any]) -> PortConfig:
@@ -204,4 +207,5 @@ def config_from_json(value: dict[str, Any]) -> PortConfig:
         lag=lag_from_json(value["lag"]),
         enabled=value["enabled"],
         description=value["description"],
+        inactive=value.get("inactive", ""),
     )

@@ -94,7 +94,7 @@ def settle(
 
 def carries(config: PortConfig | None, attachment: Attachment) -> bool:
     """Whether a switch port that was read back does what the attachment asks for."""
-    if config is None or not config.enabled or config.lag != attachment.lag:
+    if config is None or not config.enabled or config.inactive or config.lag != attachment.lag:
         return False
     return attachment.vlan in config.tagged if attachment.tagged else attachment.vlan == config.untagged
 

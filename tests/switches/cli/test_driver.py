@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ironlane.lab.by_hand import put_on
+from ironlane.lab.by_hand import put_on, undefine
 from ironlane.model.errors import Invalid, Permanent, Temporary
 from ironlane.model.fabric import Lag, LagMode, PortConfig, PortMode, Vlan
 from ironlane.model.plan import Change, Plan, diff
@@ -155,6 +155,21 @@ async def test_a_commit_that_was_not_saved_is_saved_later(bench: Bench) -> None:
     assert await bench.driver.observe([port]) == {port: ON_10}
 
 
+@on("arista-eos", "cisco-iosxe", "cisco-nxos", "aruba-aoscx")
+async def test_a_vlan_that_somebody_took_away_is_defined_again(bench: Bench) -> None:
+    desired = {bench.ports[0]: ON_10, bench.ports[1]: TRUNK}
+    await bench.converge(desired)
+    before = bench.forwarding
+    assert undefine(bench.switch, 10)
+    assert undefine(bench.switch, 40)
+    assert bench.forwarding != before, "the ports are configured as before, and forward less"
+    seen = await bench.driver.observe(bench.ports)
+    assert [port.inactive for port in seen.values()] == ["not defined: VLAN 10", "not defined: VLAN 40"]
+    await bench.driver.apply(diff(LEAF, desired, seen))
+    assert await bench.driver.observe(bench.ports) == desired
+    assert bench.forwarding == before
+
+
 @on("cisco-iosxe")
 async def test_a_member_that_the_switch_suspends_is_not_as_it_should_be(bench: Bench) -> None:
     desired = dict.fromkeys(bench.ports, replace(ON_10, lag=Lag(3)))
@@ -162,8 +177,7 @@ async def test_a_member_that_the_switch_suspends_is_not_as_it_should_be(bench: B
     assert put_on(bench.switch, bench.ports[0], 20)  # by hand, on the member: the LAG is on VLAN 10
     assert not bench.forwarding[bench.ports[0]].enabled
     seen = (await bench.driver.observe(bench.ports))[bench.ports[0]]
-    assert not seen.enabled
-    assert "suspended" in seen.description
+    assert "suspended" in seen.inactive
     await bench.driver.apply(diff(LEAF, desired, await bench.driver.observe(bench.ports)))
     assert await bench.driver.observe(bench.ports) == desired
     assert set(bench.forwarding.values()) == {bench.expected(desired[bench.ports[0]])}

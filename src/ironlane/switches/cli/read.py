@@ -58,14 +58,14 @@ def observation(answers: Sequence[str], wanted: Collection[str], platform: Platf
                 domain = match["id"]
             _take_vlans(statement, question, vlan_names)
             _take_facts(statement, question, interfaces)
-    reader = _Reader(platform, interfaces, vlan_names)
+    defined = {vlan for ids in vlan_names.values() for vlan in parse_vlans(ids, {})}
+    reader = _Reader(platform, interfaces, vlan_names, defined)
     members = {name: i.facts["lag"] for name, i in interfaces.items() if i.facts.get("lag") is not None}
     ports = {
         name: reader.port(name)
         for name in sorted(set(wanted) & interfaces.keys())
         if platform.ports.fullmatch(name) is not None
     }
-    defined = {vlan for ids in vlan_names.values() for vlan in parse_vlans(ids, {})}
     foreign = {name: number for name, number in members.items() if name not in wanted}
     lags = {number for name in interfaces if (number := platform.lag.number(name)) is not None}
     mlags = {number: mlag for number in lags if (mlag := reader.mlag(number)) is not None}
@@ -181,8 +181,15 @@ def expand_names(text: str) -> list[str]:
 class _Reader:
     """Interfaces as the switch shows them → port configs."""
 
-    def __init__(self, platform: Platform, interfaces: Mapping[str, _Interface], vlan_names: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        interfaces: Mapping[str, _Interface],
+        vlan_names: Mapping[str, str],
+        defined: Collection[int],
+    ) -> None:
         self._platform = platform
+        self._defined = frozenset(defined)
         self._interfaces = interfaces
         self._vlan_names = vlan_names
 
@@ -190,7 +197,7 @@ class _Reader:
         """What a port carries. In a LAG, the LAG tells the VLANs; what the port itself still has rests meanwhile."""
         port = self._interfaces[name]
         unknown = port.unknown
-        number = port.facts.get("lag")
+        number, inactive = port.facts.get("lag"), ""
         enabled = bool(self._fact("enabled", port))
         if number is None:
             config, problem = self._carried(port, enabled)
@@ -203,7 +210,7 @@ class _Reader:
                 enabled = enabled and bool(self._fact("enabled", lag_interface))
                 config, problem = self._carried(lag_interface, enabled)
                 if self._platform.lag.equal_members and self._carried(port, enabled)[0] != config:
-                    enabled, problem = False, problem or "suspended: it carries other VLANs than its LAG"
+                    inactive = f"suspended: it has other VLANs than LAG {number}"
             lag, strange = self._lag(int(number), port, lag_interface)
             config = replace(config, lag=lag)
             unknown = lag_interface.unknown if port.unknown == "" else port.unknown
@@ -211,7 +218,15 @@ class _Reader:
         description = _unquoted(str(port.facts.get("description", "")))
         if reason := unknown or problem:
             description = f"{description} {_NOT_UNDERSTOOD}{reason}]".strip()
-        return replace(config, enabled=enabled, description=description)
+        if undefined := self._undefined(config):
+            inactive = f"not defined: VLAN {', '.join(map(str, undefined))}"
+        return replace(config, enabled=enabled, description=description, inactive=inactive)
+
+    def _undefined(self, config: PortConfig) -> list[int]:
+        """VLANs that the port would carry if the switch had them."""
+        if not any(question.vlans for question in self._platform.read) or len(config.vlans) == len(_ALL):
+            return []  # all VLANs are all that are defined
+        return sorted(config.vlans - self._defined - {self._platform.default_vlan})
 
     def mlag(self, number: int) -> int | None:
         """The MLAG id of a LAG."""
