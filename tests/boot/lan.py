@@ -7,6 +7,7 @@ here uses the product's or the lab's reading of the protocols.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 import socket
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 _CLONE_NEWNET = 0x40000000
 _SETTLE = 5.0
@@ -33,8 +35,8 @@ def why_not(*programs: str) -> str | None:
     return None if os.geteuid() == 0 else "network namespaces need root"
 
 
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
+def ip(*words: str) -> bytes:
+    return subprocess.run(["ip", *words], check=True, capture_output=True).stdout
 
 
 @contextmanager
@@ -71,6 +73,14 @@ class Answer:
         return {n: v.rstrip(b"\0") if n in {66, 67} else v for n, v in self.options.items() if n not in _PROTOCOL}
 
 
+@dataclass(frozen=True)
+class Answer6:
+    """A DHCPv6 answer: the address in it, and all options in raw octets."""
+
+    address: str
+    options: dict[int, bytes]
+
+
 _PROTOCOL = {28, 51, 53, 54, 58, 59}
 
 
@@ -80,15 +90,20 @@ class Lan:
     def __init__(self, *addresses: str) -> None:
         ip("link", "set", "lo", "up")
         ip("link", "add", "v0", "type", "veth", "peer", "name", "v1")
+        for name in ("accept_dad", "disable_ipv6"):  # an address that waits to be proved unique sends nothing
+            Path(f"/proc/sys/net/ipv6/conf/v0/{name}").write_text("0")
         for address in addresses:
             ip("addr", "add", address, "dev", "v0", *(["nodad"] if ":" in address else []))
         for nic in ("v0", "v1"):
             ip("link", "set", nic, "up")
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
         self._socket.bind(("v1", 0))
+        self._socket6 = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD))
+        self._socket6.bind(("v1", 0))
 
     def close(self) -> None:
         self._socket.close()
+        self._socket6.close()
 
     def ask(
         self,
@@ -133,6 +148,39 @@ class Lan:
         """A REQUEST as after a reboot (RFC 2131, INIT-REBOOT)."""
         return self.ask(mac, REQUEST, options={50: socket.inet_aton(address)}, **more)  # type: ignore[arg-type]
 
+    def solicit(
+        self, mac: str, asked: tuple[int, ...], *, ipxe: bool = False, seconds: float = _SETTLE
+    ) -> Answer6 | None:
+        """The ADVERTISE that a DHCPv6 SOLICIT for an address brings (RFC 8415); None if none comes in time."""
+        hardware = bytes.fromhex(mac.replace(":", ""))
+        source = bytes.fromhex("fe80") + bytes(8) + hardware
+        server_mac = json.loads(ip("-json", "link", "show", "v0"))[0]["address"]
+        ip("-6", "neigh", "replace", socket.inet_ntop(socket.AF_INET6, source), "lladdr", mac, "dev", "v0")
+        options = {1: b"\0\3\0\1" + hardware, 3: hardware[2:] + bytes(8), 8: bytes(2)}
+        options[6] = b"".join(code.to_bytes(2, "big") for code in asked)
+        options |= {15: b"\0\4iPXE"} if ipxe else {}
+        xid = os.urandom(3)
+        message = b"\1" + xid + b"".join(struct.pack("!HH", n, len(v)) + v for n, v in options.items())
+        group = socket.inet_pton(socket.AF_INET6, "ff02::1:2")
+        length = 8 + len(message)
+        pseudo = source + group + struct.pack("!II", length, 17)
+        udp = struct.pack("!HHHH", 546, 547, length, 0) + message
+        padded = pseudo + udp + bytes(len(udp) % 2)
+        udp = udp[:6] + struct.pack("!H", _checksum(padded) or 0xFFFF) + udp[8:]
+        header = struct.pack("!IHBB", 6 << 28, length, 17, 255) + source + group
+        target = bytes.fromhex(server_mac.replace(":", ""))
+        self._socket6.send(target + hardware + b"\x86\xdd" + header + udp)
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self._socket6.settimeout(left)
+            try:
+                frame = self._socket6.recv(4096)
+            except TimeoutError:
+                return None
+            if frame[20] == 17 and frame[56:58] == b"\x02\x22" and frame[62:66] == b"\2" + xid:
+                return _answer6(frame[66:])
+        return None
+
     def _send(self, mac: str, kind: int, options: dict[int, bytes], relay: str) -> bytes:
         xid, chaddr = os.urandom(4), bytes.fromhex(mac.replace(":", ""))
         gateway = socket.inet_aton(relay) if relay else bytes(4)
@@ -166,10 +214,26 @@ class Lan:
         return xid
 
 
+def _options6(data: bytes) -> dict[int, bytes]:
+    found, at = {}, 0
+    while at < len(data):
+        code, length = struct.unpack_from("!HH", data, at)
+        found[code] = data[at + 4 : at + 4 + length]
+        at += 4 + length
+    return found
+
+
+def _answer6(data: bytes) -> Answer6:
+    options = _options6(data)
+    address = _options6(options.get(3, bytes(12))[12:]).get(5, b"")
+    return Answer6(socket.inet_ntop(socket.AF_INET6, address[:16]) if len(address) >= 16 else "", options)
+
+
 def _checksum(header: bytes) -> int:
     total = sum(struct.unpack(f"!{len(header) // 2}H", header))
-    total = (total >> 16) + (total & 0xFFFF)
-    return ~(total + (total >> 16)) & 0xFFFF
+    while total >> 16:
+        total = (total >> 16) + (total & 0xFFFF)
+    return ~total & 0xFFFF
 
 
 def _answer(frame: bytes) -> tuple[bytes, Answer] | None:

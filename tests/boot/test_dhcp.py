@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -275,6 +276,30 @@ async def test_many_changes_at_once(dhcp: Dhcp, lan: Lan) -> None:
     for mac in macs[1::2]:
         assert lan.ask(mac, DISCOVER) is not None
     assert dhcp.loop.state()["state"] == "ok"
+
+
+@pytest.mark.parametrize("engine", ["dnsmasq"], indirect=True)
+async def test_ipv6(dhcp: Dhcp, lan: Lan) -> None:
+    """DHCPv6 with the options of the port by what boots: a URL each, and nothing once the port is gone."""
+    pool = [{"start": "fd00:99::100", "end": "fd00:99::1ff"}]
+    six = {"cidr": "fd00:99::/64", "ip_version": 6, "gateway_ip": "fd00:99::1", "allocation_pools": pool}
+    modes = {"ipv6_ra_mode": "dhcpv6-stateful", "ipv6_address_mode": "dhcpv6-stateful"}
+    await dhcp.api.made("subnets", network_id=dhcp.network, dns_nameservers=["fd00:99::53"], **six, **modes)
+    named = (("tag:!ipxe6,59", "http://[fd00:99::1]/snp.efi"), ("tag:ipxe6,59", "http://[fd00:99::1]/boot.ipxe"))
+    given = [{"opt_name": name, "opt_value": value, "ip_version": 6} for name, value in named]
+    port = await dhcp.api.made("ports", network_id=dhcp.network, mac_address=MAC, extra_dhcp_opts=given)
+    address = next(ip["ip_address"] for ip in port["fixed_ips"] if ":" in ip["ip_address"])
+    firmware = lan.solicit(MAC, (23, 59))
+    assert firmware is not None
+    assert firmware.address == address
+    assert firmware.options[59] == b"http://[fd00:99::1]/snp.efi"
+    assert firmware.options[23] == socket.inet_pton(socket.AF_INET6, "fd00:99::53")
+    ipxe = lan.solicit(MAC, (59,), ipxe=True)
+    assert ipxe is not None
+    assert ipxe.options[59] == b"http://[fd00:99::1]/boot.ipxe"
+    await dhcp.gone(port)
+    after = lan.solicit(MAC, (23, 59), seconds=2.0)
+    assert after is None or (after.address == "" and 59 not in after.options)
 
 
 async def test_overlapping_subnets_are_told(dhcp: Dhcp, lan: Lan) -> None:
