@@ -2,7 +2,7 @@
 
 SQLAlchemy looks every execution up in a cache, checks its parameters, and makes a context and a result for it: some
 40 µs, where SQLite itself takes 5. Moving a server takes about forty statements, so that is a good part of its time
-(ADR 11). A prepared statement is still written in SQLAlchemy's language and compiled by it, types and all; only the
+(ADR 17). A prepared statement is still written in SQLAlchemy's language and compiled by it, types and all; only the
 execution is ours. On PostgreSQL and MariaDB it is executed by SQLAlchemy as any other.
 """
 
