@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from ironlane.model.fabric import SwitchId
 from ironlane.store.database import Tx
 from ironlane.store.leases import Lease
+from ironlane.store.prepared import Prepared
 from ironlane.store.previews import State
 from ironlane.store.tables import conductors, previews, switches
 
@@ -33,13 +35,15 @@ _AT_REST = sa.and_(
     switches.c.applied_generation == sa.bindparam("at"),
     switches.c.state == "ok",
 )
-_FIND = sa.select(switches.c.audit_due).where(
-    _OURS,
-    _AT_REST,
-    sa.or_(switches.c.audit_due, switches.c.due_at <= sa.bindparam("now")),
-    ~sa.exists().where(previews.c.switch_id == switches.c.id, previews.c.state == State.ASKED.value),
+_FIND = Prepared(
+    sa.select(switches.c.audit_due).where(
+        _OURS,
+        _AT_REST,
+        sa.or_(switches.c.audit_due, switches.c.due_at <= sa.bindparam("now")),
+        ~sa.exists().where(previews.c.switch_id == switches.c.id, previews.c.state == State.ASKED.value),
+    )
 )
-_SEEN = (
+_SEEN = Prepared(
     sa.update(switches)
     .where(_OURS, _AT_REST, switches.c.audit_due == sa.bindparam("asked"))
     .values(audit_due=False, observed_at=sa.bindparam("now"), due_at=sa.bindparam("next"))
@@ -69,5 +73,5 @@ def seen(tx: Tx, switch: SwitchId, lease: Lease, rest: Rest, next_at: datetime) 
     return tx.execute(_SEEN, named).rowcount == 1
 
 
-def _named(switch: SwitchId, lease: Lease, generation: int) -> dict[str, object]:
+def _named(switch: SwitchId, lease: Lease, generation: int) -> dict[str, Any]:
     return {"switch": switch, "hostname": lease.hostname, "epoch": lease.epoch, "at": generation}
