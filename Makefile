@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 LOCK   := uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: help setup demo bench bench-scale bench-baremetal test lint format lock clean
+.PHONY: help setup demo bench bench-scale bench-baremetal faults test lint format lock clean
 
 help:           ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ bench-scale: $(VENV)/.runtime ## one process with 2000 switches: idle, audits, m
 
 bench-baremetal: $(VENV)/.runtime ## power sync and heartbeats of 500 servers, into docs/performance.md; QUICK=1: half a minute
 	$(BIN)/python -m bench.baremetal $(if $(QUICK),--quick,--docs docs)
+
+faults: $(VENV)/.dev  ## the randomised fault test by itself: new seeds for SECONDS (default 600), on one conductor, then on two
+	IRONLANE_FAULT_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest -s tests/faults
 
 test: $(VENV)/.dev    ## all tests; says plainly what it leaves out on this machine
 	$(BIN)/python -m pytest -n 2 --dist loadfile
