@@ -131,7 +131,10 @@ class Service:
             {
                 "/networking": networking.create(self.store),
                 "/baremetal": baremetal.create(
-                    self.store, heartbeat_timeout=int(settings.agent_silence), cabling=settings.cabling
+                    self.store,
+                    heartbeat_timeout=int(settings.agent_silence),
+                    cabling=settings.cabling,
+                    agent_tls=settings.agent_require_tls,
                 ),
                 "/fabric": fabric.create(self.store, settings.cabling),
             },

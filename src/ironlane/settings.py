@@ -113,6 +113,10 @@ class Settings(BaseSettings):
     clean_priorities: dict[str, int] = Field(default_factory=dict)
     """Priorities of clean steps other than the agent's own, as JSON: `{"erase_devices": 0}` leaves the slow one out."""
 
+    agent_require_tls: bool = False
+    """Agents that do not serve their commands over HTTPS are refused. Without it their token can be read on the network
+    that they are on."""
+
     agent_proxy: str = ""
     """HTTP proxy by which agents are reached, for a conductor that is not on the provisioning networks itself."""
 

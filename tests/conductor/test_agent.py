@@ -91,6 +91,10 @@ async def test_a_life_with_an_agent(site: Site) -> None:
             order = ramdisk.commands.given[1].params
             assert order["configdrive"] == "geheim"
             assert order["image_info"]["urls"] == [URL]
+        await site.ask(node, "rebuild")
+        async with _ramdisk(site, node, "wait call-back") as again:
+            await site.until(lambda tx: nodes.by_id(tx, node.id).provision_state == "active", "active again")
+            assert again.disk_image == URL
         assert active.power_state == PowerState.ON
         gone = {"agent_url", "agent_secret_token", "deploy_steps", "clean_steps", "agent_command", "waiting_for"}
         assert gone.isdisjoint(active.driver_internal_info)

@@ -62,17 +62,19 @@ def _application() -> FastAPI:
     return app.create(cast("Store", None))
 
 
-def application(store: Store) -> FastAPI:
-    """The API on a store. It is made once and serves one test after the other, which saves most of their time."""
-    _application().state.store = store
-    return _application()
+def application(store: Store, **settings: Any) -> FastAPI:
+    """The API on a store. With the usual settings it is made once and serves one test after the other, which saves
+    most of their time."""
+    made = app.create(store, **settings) if settings else _application()
+    made.state.store = store
+    return made
 
 
 class Baremetal(Client):
     """The API at its newest version, and short ways to make things."""
 
-    def __init__(self, store: Store, version: str = "1.101") -> None:
-        super().__init__(application(store))
+    def __init__(self, store: Store, version: str = "1.101", **settings: Any) -> None:
+        super().__init__(application(store, **settings))
         self.store = store
         self.version = version
 

@@ -210,6 +210,31 @@ async def test_an_agent_is_called_at_its_own_address_only(api: Baremetal) -> Non
     assert shown["agent_verify_ca"] == body["agent_verify_ca"]
 
 
+async def test_where_tls_is_required_an_agent_without_it_is_refused(api: Baremetal) -> None:
+    api = Baremetal(api.store, agent_tls=True)
+    node = await api.node(driver="ipmi", driver_info={"ipmi_address": "127.0.0.1"})
+    await api.nic(node, 1)
+    await api.put_in(node, provision_state="clean wait")
+    token = (await api.shown("/v1/lookup?addresses=52:54:00:00:00:01"))["config"]["agent_token"]
+    body = {"agent_token": token, "callback_url": "http://127.0.0.1:9999"}
+    refused = await api.post("/v1/heartbeat/n1", body)
+    assert (refused.status, "must be https" in fault(refused)) == (400, True)
+    assert (await api.post("/v1/heartbeat/n1", {**body, "callback_url": "https://127.0.0.1:9999"})).status == 202
+
+
+async def test_the_step_that_an_agent_is_at_is_shown(api: Baremetal) -> None:
+    node = await api.node()
+    steps = [
+        {"interface": "deploy", "step": name, "priority": 10} for name in ("erase_devices_metadata", "erase_devices")
+    ]
+    info = {"clean_steps": steps, "clean_step_index": 1}
+    await api.put_in(node, provision_state="clean wait", driver_internal_info=info)
+    shown = await api.shown("/v1/nodes/n1?fields=clean_step,deploy_step")
+    assert (shown["clean_step"], shown["deploy_step"]) == (steps[1], {})
+    await api.put_in(node, provision_state="available")
+    assert (await api.shown("/v1/nodes/n1"))["clean_step"] == {}
+
+
 async def test_an_image_is_checked_before_anything_is_deployed(api: Baremetal) -> None:
     node = await api.node(driver="ipmi", driver_info={"ipmi_address": "127.0.0.1"})
     await api.put_in(node, provision_state="available")

@@ -65,6 +65,11 @@ async def heartbeat(call: Call) -> Response:
         "status": optional(checks.one_of(STATUSES))(body.get("agent_status") or None, "agent_status"),
         "message": optional(checks.text(65536))(body.get("agent_status_message"), "agent_status_message"),
     }
+    if call.settings.agent_tls and told["callback_url"].startswith("http:"):
+        raise Invalid(
+            "callback_url: must be https; this service sends its orders to agents over TLS only (agent_require_tls)",
+            field="callback_url",
+        )
     token = optional(checks.text(1024))(body.get("agent_token"), "agent_token")
 
     def write(tx: Tx) -> None:

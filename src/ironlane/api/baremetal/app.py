@@ -39,6 +39,7 @@ def create(
     max_limit: int = 1000,
     body_limit: int = BODY_LIMIT,
     cabling: CablingPolicy | None = None,
+    agent_tls: bool = False,
 ) -> FastAPI:
     """The application.
 
@@ -48,6 +49,7 @@ def create(
         conductor_timeout: seconds after which a conductor that was not heard of counts as dead.
         max_limit: items of a page at the most.
         body_limit: bytes of a request body at the most.
+        agent_tls: refuse agents that do not serve their commands over HTTPS.
         cabling: what becomes of a VIF for a NIC that LLDP has seen elsewhere.
     """
     app = FastAPI(
@@ -58,7 +60,7 @@ def create(
         redirect_slashes=False,
     )
     app.state.store = store
-    settings = Settings(heartbeat_timeout, conductor_timeout, max_limit, cabling or CablingPolicy())
+    settings = Settings(heartbeat_timeout, conductor_timeout, max_limit, cabling or CablingPolicy(), agent_tls)
     for route in ROUTES:
         app.add_api_route(
             route.path,
