@@ -64,6 +64,11 @@ class Rows:
         """The only row's first column; raises as `one`."""
         return self.one()[0]
 
+    def scalar_one_or_none(self) -> Any | None:
+        """The only row's first column, or None when there is no row; raises as `one_or_none`."""
+        row = self.one_or_none()
+        return None if row is None else row[0]
+
 
 class _Slot(NamedTuple):
     """Where the value for one `?` comes from: a parameter (or the `item` of a list), or a constant."""
