@@ -86,8 +86,12 @@ class DhcpLoop:
 
     async def _run(self) -> None:
         while True:
-            if not self._wake.is_set():
-                await self._look()
+            try:
+                if not self._wake.is_set():
+                    await self._look()
+            except Exception as error:  # this loop must not end: who changes a port waits for it
+                log.exception("looking for what DHCP has to answer failed")
+                self._tell(f"unexpected {type(error).__name__}; the log of the service has more")
             self._wake.clear()
             ids, self._due = self._due, set()
             waiting, self._round = self._round, None
