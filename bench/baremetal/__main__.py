@@ -52,6 +52,8 @@ class Measured:
     refused: int
     questions: int
     """Lists of commands that the agents were asked for."""
+    powers: int
+    """BMCs that were asked for the power state."""
     memory: float
     wrong: int
     """Nodes that are not as they should be."""
@@ -81,13 +83,15 @@ async def _window(case: Case, made: Fleet, address: str, pid: int) -> Measured:
     loop = asyncio.get_running_loop()
     began, cpu = loop.time(), _cpu(pid)
     before = made.accepted, made.refused, made.listed
+    asked = [machine.asked for machine in made.machines]
     await asyncio.sleep(case.interval)
     if made.problem:
         print(f"heartbeat: {made.problem}", file=sys.stderr)
     seconds, cpu = loop.time() - began, _cpu(pid) - cpu
     counted = made.accepted - before[0], made.refused - before[1], made.listed - before[2]
+    powers = sum(machine.asked > earlier for machine, earlier in zip(made.machines, asked, strict=True))
     return Measured(**asdict(case), seconds=seconds, cpu=cpu, heartbeats=counted[0], refused=counted[1],
-                    questions=counted[2], memory=_memory(pid), wrong=await _wrong(address))  # fmt: skip
+                    questions=counted[2], powers=powers, memory=_memory(pid), wrong=await _wrong(address))  # fmt: skip
 
 
 async def _wrong(address: str) -> int:
@@ -138,11 +142,11 @@ def table(found: Mapping[str, Any]) -> str:
     lines = [
         f"Run {found['run']}. Machine: {found['machine']}.",
         "",
-        "| BMCs | kind | asked every | agents | heartbeats counted | agents asked | CPU | of one core | memory |",
-        "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| BMCs | kind | asked every | of them asked | agents | heartbeats | agents asked | CPU | of one core | memory |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     lines += [
-        f"| {case['bmcs']} | {case['driver']} | {case['interval']:.0f} s | {case['agents']} | {case['heartbeats']}"
+        f"| {case['bmcs']} | {case['driver']} | {case['interval']:.0f} s | {case['powers']} | {case['agents']} | {case['heartbeats']}"
         f" | {case['questions']} | {case['cpu']:.1f} s in {case['seconds']:.0f} s | {case['cpu'] / case['seconds']:.0%}"
         f" | {case['memory']:.0f} MiB |"
         for case in found["cases"]

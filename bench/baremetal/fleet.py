@@ -32,27 +32,34 @@ class Machine:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.power: Power = "on"
+        self.asked = 0
+        """How often the BMC looked whether there is power."""
         self.boot_device: BootDevice = "disk"
         self.boot_persistent = True
 
     def set_boot_device(self, device: BootDevice, persistent: bool = False) -> None:
         self.boot_device, self.boot_persistent = device, persistent
 
+    @property
+    def power(self) -> Power:
+        self.asked += 1
+        return "on"
+
     async def power_on(self) -> None:
-        self.power = "on"
+        """It is on."""
 
     async def power_off(self) -> None:
-        self.power = "off"
+        raise AssertionError("nobody should want that")
 
     async def reset(self) -> None:
-        self.power = "on"
+        raise AssertionError("nobody should want that")
 
 
 @dataclass
 class Fleet:
-    """`asked` counts the power states that were asked for, `listed` the lists of commands, `accepted` heartbeats."""
+    """`listed` counts the lists of commands that were asked for, `accepted` and `refused` heartbeats."""
 
+    machines: list[Machine]
     driver_info: list[dict[str, Any]]
     agent_url: str
     certificate: str
@@ -94,9 +101,10 @@ class Fleet:
 async def fleet(driver: str, count: int) -> AsyncIterator[Fleet]:
     """BMCs of a kind for `count` servers, and one web server that stands for the agents of as many others."""
     async with AsyncExitStack() as stack:
-        driver_info = await _bmcs(stack, driver, count)
+        machines = [Machine(f"s{number}") for number in range(count)]
+        driver_info = await _bmcs(stack, driver, machines)
         tls, certificate = self_signed(IPv4Address("127.0.0.1"))
-        made = Fleet(driver_info, "", certificate)
+        made = Fleet(machines, driver_info, "", certificate)
 
         async def commands(_request: web.Request) -> web.Response:
             made.listed += 1
@@ -113,13 +121,13 @@ async def fleet(driver: str, count: int) -> AsyncIterator[Fleet]:
         yield made
 
 
-async def _bmcs(stack: AsyncExitStack, driver: str, count: int) -> list[dict[str, Any]]:
+async def _bmcs(stack: AsyncExitStack, driver: str, machines: list[Machine]) -> list[dict[str, Any]]:
     if driver == "redfish":
         redfish = RedfishBmcs()
         await redfish.start()
         stack.push_async_callback(redfish.stop)
-        for number in range(count):
-            redfish.add(f"s{number}", Machine(f"s{number}"), f"{USER}{number}", PASSWORD)
+        for number, machine in enumerate(machines):
+            redfish.add(machine.name, machine, f"{USER}{number}", PASSWORD)
         return [
             {
                 "redfish_address": redfish.url,
@@ -127,11 +135,11 @@ async def _bmcs(stack: AsyncExitStack, driver: str, count: int) -> list[dict[str
                 "redfish_username": f"{USER}{number}",
                 "redfish_password": PASSWORD,
             }
-            for number in range(count)
+            for number in range(len(machines))
         ]
     found = []
-    for number in range(count):
-        bmc = IpmiBmc(Machine(f"s{number}"), USER, PASSWORD)
+    for machine in machines:
+        bmc = IpmiBmc(machine, USER, PASSWORD)
         await bmc.start()
         stack.push_async_callback(bmc.stop)
         found.append(

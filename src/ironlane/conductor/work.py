@@ -78,8 +78,9 @@ class LifecycleSettings:
     """How long a booted server may take for its report, or until its agent is heard of."""
     agent_silence: timedelta = timedelta(minutes=5)
     """How long an agent at work may be silent; it is told to send heartbeats several times in this span."""
-    agent_poll: timedelta = timedelta(minutes=1)
-    """How often an agent at work is asked how far it is, beside the heartbeats: it sends one when it is done."""
+    agent_poll: timedelta = timedelta(minutes=3)
+    """After how long without a heartbeat an agent at work is asked how far it is: one that it sent may have been lost.
+    It sends one more when it is done."""
     clean_timeout: timedelta = timedelta(hours=24)
     deploy_timeout: timedelta = timedelta(hours=2)
     """How long the agent may work in all."""
