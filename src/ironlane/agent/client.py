@@ -187,7 +187,7 @@ def _command(agent: Agent, body: object) -> Command:
         ) from None
     return Command(
         id=str(body.get("id") or ""),
-        name=str(body.get("command_name") or ""),
+        name=str(body.get("command_name") or "").rpartition(".")[2],  # some that fail at once are listed in full
         status=status,
         params=_mapping(body.get("command_params")),
         result=_mapping(body.get("command_result")),
