@@ -127,6 +127,8 @@ class Service:
         }
         engine = _dhcp_engine(settings)
         self.dhcp = None if engine is None else DhcpLoop(self.store, engine, interval=settings.scan_interval)
+        self.stopping = asyncio.Event()
+        """Set when the process is about to end: requests that wait for something are answered."""
         self.app = Mounts(
             {
                 "/networking": networking.create(self.store),
@@ -136,7 +138,7 @@ class Service:
                     cabling=settings.cabling,
                     agent_tls=settings.agent_require_tls,
                 ),
-                "/fabric": fabric.create(self.store, settings.cabling),
+                "/fabric": fabric.create(self.store, settings.cabling, self.stopping),
             },
             Starlette(routes=[Route("/healthz", self._health)]),
         )
@@ -183,7 +185,8 @@ class Service:
         )
 
     def _hinted(self, hint: Hint) -> None:
-        self._workers[hint.kind].poke(hint.id)
+        if hint.kind in self._workers:
+            self._workers[hint.kind].poke(hint.id)
 
     async def _health(self, _request: Request) -> JSONResponse:
         """200 when the database answers and the conductor holds its lease, with the switches counted by state."""
@@ -298,6 +301,7 @@ class Server:
     def stop(self) -> None:
         """Finish the requests and the work in hand, then return from `run`."""
         self._uvicorn.should_exit = True
+        self.service.stopping.set()
 
 
 def _listener(host: str, port: int) -> socket.socket:

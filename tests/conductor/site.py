@@ -149,7 +149,9 @@ class Site:
             "switch": Worker("switch", fabric.converge, self._due(switch_rows), interval=0.05),
             "node": Worker("node", lifecycle.advance, self._due(node_rows), interval=0.05),
         }
-        stop_listening = self.store.listen(lambda hint: workers[hint.kind].poke(hint.id))
+        stop_listening = self.store.listen(
+            lambda hint: workers[hint.kind].poke(hint.id) if hint.kind in workers else None
+        )
         for worker in workers.values():
             worker.start()
         try:

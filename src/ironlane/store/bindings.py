@@ -18,6 +18,7 @@ from ironlane.model.admission import admit, held_reason
 from ironlane.model.errors import Conflict, Invalid
 from ironlane.model.fabric import Attachment, AttachmentState, HostId, Lag, LagSupport, Mlag, Side, SwitchId, Vlan
 from ironlane.model.link import GroupParameters, LagSettings, LocalLink, lag_settings
+from ironlane.store import foreign_changes
 from ironlane.store.attachments import around, of_network_port, support_from_json
 from ironlane.store.database import Tx
 from ironlane.store.prepared import Prepared
@@ -183,12 +184,15 @@ def touch(tx: Tx, which: Collection[str]) -> None:
 
 
 def set_status(tx: Tx, statuses: dict[str, tuple[str, str]]) -> None:
-    """Write `(status, reason)` of network ports; those that are deleted by now are let be."""
-    if statuses:
-        tx.execute(
-            _STATUS,
-            [{"port": port, "its_status": status, "reason": reason} for port, (status, reason) in statuses.items()],
-        )
+    """Write `(status, reason)` of network ports, ours or foreign; those that are deleted by now are let be."""
+    if not statuses:
+        return
+    found = tx.execute(
+        _STATUS,
+        [{"port": port, "its_status": status, "reason": reason} for port, (status, reason) in statuses.items()],
+    )
+    if found.rowcount != len(statuses):  # some are not ours; not every database counts, then we look
+        foreign_changes.set_status(tx, statuses)
 
 
 def status_of(live: Sequence[Attachment], near: Collection[Attachment], faults: dict[SwitchId, str]) -> tuple[str, str]:

@@ -42,10 +42,14 @@ _ATTEMPTS = 20
 """How often a transaction is repeated after serialization conflicts before the client is told to try again."""
 
 
+HintKind = Literal["switch", "node", "dhcp", "binding"]
+"""`binding`: nobody has to act; who follows the changes of foreign bindings has something to read."""
+
+
 class Hint(NamedTuple):
     """Something is due: an id, never data. Losing one costs a delay and never an outcome."""
 
-    kind: Literal["switch", "node", "dhcp"]
+    kind: HintKind
     id: str
 
 
@@ -86,7 +90,7 @@ class Tx:
     def all(self, statement: sa.Executable) -> Sequence[sa.Row[Any]]:
         return self.execute(statement).all()
 
-    def hint(self, kind: Literal["switch", "node", "dhcp"], ident: str) -> None:
+    def hint(self, kind: HintKind, ident: str) -> None:
         self.hints.add(Hint(kind, ident))
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from ironlane.model.admission import admit
 from ironlane.model.fabric import Attachment, AttachmentState, PortConfig, SwitchId
-from ironlane.store import holdings, withholding
+from ironlane.store import foreign_changes, holdings, withholding
 from ironlane.store.attachments import around, config_to_json, of_network, of_network_ports
 from ironlane.store.bindings import drop, set_status, status_of, touch
 from ironlane.store.database import Tx
@@ -102,9 +102,12 @@ def carries(config: PortConfig | None, attachment: Attachment) -> bool:
 def refresh_status(tx: Tx, network_ports: Collection[str]) -> None:
     """Set `status` and its reason on network ports from their attachments."""
     rows = tx.execute(_STATUSES, {"ids": sorted(network_ports)}).all() if network_ports else []
-    if not rows:
+    before = {row.id: (row.status, row.status_reason) for row in rows}
+    if len(before) < len(set(network_ports)):
+        before |= foreign_changes.statuses(tx, set(network_ports) - before.keys())
+    if not before:
         return
-    live: dict[str, list[Attachment]] = {row.id: [] for row in rows}
+    live: dict[str, list[Attachment]] = {port: [] for port in before}
     for attachment in of_network_ports(tx, network_ports):
         if attachment.state is not AttachmentState.LEAVING and attachment.network_port in live:
             live[attachment.network_port].append(attachment)
@@ -112,8 +115,8 @@ def refresh_status(tx: Tx, network_ports: Collection[str]) -> None:
     held = [a for a in waiting if a.state is AttachmentState.HELD]
     near = around(tx, {a.host for a in held}, [(a.switch, a.port) for a in held]) if held else []
     faults = _faults(tx, {a.switch for a in waiting})
-    statuses = {row.id: status_of(live[row.id], near, faults) for row in rows}
-    set_status(tx, {row.id: statuses[row.id] for row in rows if statuses[row.id] != (row.status, row.status_reason)})
+    after = {port: status_of(own, near, faults) for port, own in live.items()}
+    set_status(tx, {port: status for port, status in after.items() if status != before[port]})
 
 
 def release_segments(tx: Tx, network_ids: Collection[str]) -> None:

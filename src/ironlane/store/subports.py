@@ -88,6 +88,16 @@ _OWN = Prepared(
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A sub-port: the VLAN that it brings beside its parent port, or None when it, or its network, is down."""
+
+    id: str
+    network: str
+    vlan: int | None
+    side: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Step:
     """How sub-ports follow: attachments of the parent port, and those of theirs that stay, are new, have to go."""
 
@@ -103,21 +113,27 @@ def follow(tx: Tx, trunk_id: str) -> None:
     A sub-port that is down, or whose network is, has none. All links and LAGs are the parent port's; `binding:host_id`
     and `binding:vif_type` are its, too.
     """
-    members = tx.execute(_MEMBERS, {"trunk": trunk_id}).all()
-    if not members:
+    rows = tx.execute(_MEMBERS, {"trunk": trunk_id}).all()
+    if not rows:
         return
     parent = tx.execute(_PARENT, {"trunk": trunk_id}).one()
-    _share_binding(tx, parent, members)
-    ids = [parent.id, *(m.id for m in members)]
-    near = around(tx, {parent.host_id} - {""}, (), ids)
-    if held := [(a.switch, a.port) for a in near if a.network_port == parent.id and a.state is HELD]:
+    _share_binding(tx, parent, rows)
+    members = [Member(row.id, row.network_id, row.segmentation_id if _up(row) else None, row.side) for row in rows]
+    place(tx, parent.id, parent.host_id, members)
+
+
+def place(tx: Tx, parent: str, host: str, members: Sequence[Member]) -> None:
+    """Make the attachments of `members` what they should be beside those of the network port `parent` on `host`."""
+    ids = [parent, *(m.id for m in members)]
+    near = around(tx, {host} - {""}, (), ids)
+    if held := [(a.switch, a.port) for a in near if a.network_port == parent and a.state is HELD]:
         # What the parent port waits for may be another server's: without it, it would seem to wait for nothing.
-        near = around(tx, {parent.host_id} - {""}, held, ids)
-    beside = [a for a in near if a.network_port == parent.id and a.state is not LEAVING]
+        near = around(tx, {host} - {""}, held, ids)
+    beside = [a for a in near if a.network_port == parent and a.state is not LEAVING]
     same: list[Attachment] = []
     added: list[Attachment] = []
     for member in members:
-        wished = {} if beside == [] or not _up(member) else {_key(a, member): a for a in beside}
+        wished = {} if beside == [] or member.vlan is None else {_key(a, member): a for a in beside}
         present = {_key(a): a for a in near if a.network_port == member.id and a.state is not LEAVING}
         same += [a for key, a in present.items() if key in wished]
         added += [_beside(tx, a, member) for key, a in wished.items() if key not in present]
@@ -213,22 +229,23 @@ def _up(member: sa.Row[Any]) -> bool:
     return bool(member.admin_state_up and member.network_up and member.segmentation_id is not None)
 
 
-def _key(attachment: Attachment, member: sa.Row[Any] | None = None) -> tuple[object, ...]:
+def _key(attachment: Attachment, member: Member | None = None) -> tuple[object, ...]:
     """What makes two attachments of one sub-port the same wish; with `member` that of its beside another attachment."""
-    vlan, tagged = (attachment.vlan, attachment.tagged) if member is None else (member.segmentation_id, True)
+    vlan, tagged = (attachment.vlan, attachment.tagged) if member is None else (member.vlan, True)
     return attachment.switch, attachment.port, attachment.host, vlan, attachment.lag, tagged
 
 
-def _beside(tx: Tx, parent: Attachment, member: sa.Row[Any]) -> Attachment:
+def _beside(tx: Tx, parent: Attachment, member: Member) -> Attachment:
     """A sub-port's attachment beside one of the parent port's."""
+    assert member.vlan is not None  # noqa: S101 - one that is down has none
     return Attachment(
         id=str(uuid.uuid4()),
         switch=parent.switch,
         port=parent.port,
         network_port=member.id,
-        network=member.network_id,
+        network=member.network,
         host=parent.host,
-        vlan=Vlan(member.segmentation_id),
+        vlan=Vlan(member.vlan),
         side=Side(member.side),
         state=HELD,
         lag=parent.lag,

@@ -224,6 +224,36 @@ switches = sa.Table(
     *_times(),
 )
 
+foreign_bindings = sa.Table(
+    # Wishes of network ports that live in somebody else's Neutron. A row stays for a while after its wish was taken
+    # back (`withdrawn_at`), so that a late repetition of it is known for what it is.
+    "foreign_bindings",
+    metadata,
+    _uuid("id", primary_key=True),  # the network port's
+    sa.Column("revision", sa.BigInteger, nullable=False),  # the network port's, there
+    _uuid("network_id", nullable=False, index=True),
+    _text("physical_network", 64),
+    sa.Column("vlan", sa.Integer),
+    _text("side", 16, default="tenant"),
+    _text("host_id"),
+    _json("profile"),
+    _uuid("parent_id", index=True),  # of a trunk's sub-port: the trunk's parent port
+    _text("status", 16, default="DOWN"),
+    sa.Column("status_reason", sa.Text, nullable=False, default=""),
+    sa.Column("change", sa.BigInteger, nullable=False, index=True),  # the number of its latest change: see below
+    sa.Column("withdrawn_at", UtcDateTime, index=True),
+    *_times(),
+)
+
+foreign_changes = sa.Table(
+    # One row: how many changes of `foreign_bindings` there were, for those who follow them. `stream` is drawn anew with
+    # the database, so that nobody goes on counting in another one.
+    "foreign_changes",
+    metadata,
+    _text("stream", 36, primary_key=True),
+    sa.Column("change", sa.BigInteger, nullable=False),
+)
+
 switch_ports = sa.Table(
     # The ports that Ironlane owns. A port that has no row here is never written (invariant I6).
     "switch_ports",

@@ -6,20 +6,24 @@ here talks to a switch: a request writes rows, and the fabric loop does the rest
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 
-from ironlane.api.fabric import cabling, failures, foresight, physical_networks, records, switches
+from ironlane.api.fabric import bindings, cabling, failures, foresight, physical_networks, records, switches
 from ironlane.model.cabling import CablingPolicy
 from ironlane.store.database import Store
 
-RESOURCES = ("switches", "attachments", "plans", "drifts", "history", "physical-networks", "cabling")
+RESOURCES = ("switches", "attachments", "plans", "drifts", "history", "physical-networks", "cabling", "bindings")
 """What version 1 lists. Besides, it has the questions and orders `plan`, `restore` and `audit`, each a POST."""
 
 
-def create(store: Store, policy: CablingPolicy | None = None) -> FastAPI:
-    """The fabric API on an open store. `policy` says for how long what LLDP told counts."""
+def create(store: Store, policy: CablingPolicy | None = None, stopping: asyncio.Event | None = None) -> FastAPI:
+    """The fabric API on an open store. `policy` says for how long what LLDP told counts.
+
+    Once `stopping` is set nobody is kept waiting for events any more.
+    """
     app = FastAPI(title="Ironlane fabric API", version="1", redirect_slashes=False)
     failures.install(app)
     app.include_router(_versions())
@@ -28,6 +32,7 @@ def create(store: Store, policy: CablingPolicy | None = None) -> FastAPI:
     app.include_router(records.router(store))
     app.include_router(cabling.router(store, policy or CablingPolicy()))
     app.include_router(foresight.router(store, policy or CablingPolicy()))
+    app.include_router(bindings.router(store, stopping or asyncio.Event()))
     return app
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, field_validator
 
 from ironlane.model.errors import Invalid
-from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, AttachmentState, DriftPolicy, SwitchId, Vlan
+from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, AttachmentState, DriftPolicy, Side, SwitchId, Vlan
 from ironlane.model.inventory import NAME, SwitchKind, VlanRange, is_port_name, is_secret_name, ranges_problem
 from ironlane.model.link import normal_mac, normal_switch_id
+from ironlane.store.foreign_bindings import ForeignWish
 from ironlane.store.foresight import Target
 from ironlane.store.switches import SwitchSpec
 
 _NAME_RULE = "must be 1 to 64 of A-Z a-z 0-9 _ . - and begin with a letter or digit"
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _MAX_PORTS = 4096
 """More ports than any switch has; a larger list is a mistake."""
@@ -24,6 +28,17 @@ _MAX_PORTS = 4096
 def _name(text: str) -> str:
     if NAME.fullmatch(text) is None:
         raise ValueError(_NAME_RULE)
+    return text
+
+
+def require_uuid(text: str) -> str:
+    """A UUID in its usual notation, in small letters.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if _UUID.fullmatch(text) is None:
+        raise ValueError("must be a UUID in small letters, like 6f1f9c4a-0f0e-4f57-9c1c-6c6f3c9d2f10")
     return text
 
 
@@ -77,6 +92,7 @@ def _moment(value: object) -> datetime:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+Uuid = Annotated[str, AfterValidator(require_uuid)]
 PortName = Annotated[str, AfterValidator(_port_name)]
 Text = Annotated[str, Field(max_length=255), AfterValidator(_printable)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
@@ -214,6 +230,53 @@ class BindingBody(Body):
     host_id: Text
     profile: dict[str, Any] = Field(default_factory=dict)
     vnic_type: Text = "baremetal"
+
+
+class ForeignBindingBody(Body):
+    """What a network port in somebody else's Neutron asks for; `profile` is its `binding:profile`.
+
+    `revision` is its `revision_number`. A trunk's sub-port has the trunk's parent port as `parent_id`, and neither host
+    nor profile.
+    """
+
+    revision: Annotated[StrictInt, Field(ge=0, le=2**63 - 1)]
+    network_id: Uuid
+    vlan: VlanId | None = None
+    physical_network: Name | Literal[""] = ""
+    side: Annotated[Side, Field(strict=False)] = Side.TENANT
+    host_id: Text = ""
+    profile: dict[str, Any] = Field(default_factory=dict)
+    parent_id: Uuid | None = None
+
+    def wish(self) -> ForeignWish:
+        """The same for the store.
+
+        Raises:
+            Invalid: neither a sub-port nor on a host.
+        """
+        if self.parent_id is None and not self.host_id:
+            raise Invalid("is missing: the server that the network port is bound to", field="host_id")
+        if self.parent_id is not None and (self.host_id or self.profile):
+            raise Invalid("cannot be given: a sub-port is where its parent port is", field="host_id")
+        return ForeignWish(**{name: getattr(self, name) for name in type(self).model_fields if name != "revision"})
+
+
+class WithdrawQuery(BaseModel):
+    """The `revision_number` that the network port had when it was unbound or deleted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    revision: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+
+
+class EventsQuery(BaseModel):
+    """Which changes: those after number `after` of `stream`; and for how many seconds to wait for the first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: Annotated[int, Field(ge=0)] = 0
+    stream: Text = ""
+    wait: Annotated[float, Field(ge=0, le=60)] = 0
 
 
 class PlanBody(Body):

@@ -10,6 +10,7 @@ from typing import Any
 from ironlane.model.fabric import Attachment, PortConfig
 from ironlane.store.attachments import config_to_json
 from ironlane.store.drifts import Drift
+from ironlane.store.foreign_bindings import ForeignBinding
 from ironlane.store.holdings import Holding
 from ironlane.store.plans import PlanRecord, changes_to_json
 from ironlane.store.restore import Action, Binding, Lost
@@ -58,6 +59,26 @@ def port_view(port: OwnedPort, attachments: Collection[Attachment]) -> dict[str,
         "observed": _config(port.observed),
         "observed_at": _moment(port.observed_at),
         "attachments": [attachment_view(attachment) for attachment in attachments],
+    }
+
+
+def foreign_binding_view(binding: ForeignBinding) -> dict[str, Any]:
+    """A network port of somebody else's Neutron: what it asks for, and what became of it."""
+    wish = binding.wish
+    return {
+        "id": binding.id,
+        "revision": binding.revision,
+        "network_id": wish.network_id,
+        "vlan": wish.vlan,
+        "physical_network": wish.physical_network,
+        "side": wish.side.value,
+        "host_id": wish.host_id,
+        "profile": dict(wish.profile),
+        "parent_id": wish.parent_id,
+        "status": binding.status,
+        "reason": binding.reason,
+        "change": binding.change,
+        "updated_at": _moment(binding.updated_at),
     }
 
 
