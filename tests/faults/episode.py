@@ -166,18 +166,33 @@ class Episode:
         elif step.what == "renew":
             self._queue("admin", lambda: self._renew(step.at))
         elif step.what == "kill":
-            self.note(f"kill -9 {self._service.kill(step.which)}")
+            self._now_or_then(step, lambda: self.note(f"kill -9 {self._service.kill(step.which)}"))
         elif step.what == "pause":
-            self.note(f"pause {step.which} for {step.lasting} s")
-            self._working.add(asyncio.create_task(self._pause(step)))
+            self._now_or_then(step, lambda: self._pause(step))
         else:
             leaf = self._leaves[step.which % len(self._leaves)]
             await self._trouble(leaf, step)
         await asyncio.sleep(step.pause)
         await self.look()
 
-    async def _pause(self, step: Step) -> None:
-        self.note(f"{await self._service.pause(step.which, step.lasting) or 'nobody'} goes on")
+    def _now_or_then(self, step: Step, strike: Callable[[], None]) -> None:
+        """Every other time in the midst of work: when a switch has just begun to forward otherwise."""
+        if step.at % 2:
+            self.judge.at_next_change = strike
+        else:
+            strike()
+
+    def _pause(self, step: Step) -> None:
+        self.note(f"process {step.which % 2} sleeps for {step.lasting} s")
+        go_on = self._service.stop(step.which)
+
+        async def later() -> None:
+            try:
+                await asyncio.sleep(step.lasting)
+            finally:
+                self.note(f"{go_on()} goes on")
+
+        self._working.add(asyncio.create_task(later()))
 
     def _queue(self, who: str, work: Callable[[], Awaitable[None]]) -> None:
         """One thing after the other for each client; different ones at once."""
@@ -279,6 +294,7 @@ class Episode:
     async def settle(self) -> None:
         """Nothing goes wrong any more: everything that was acknowledged comes true, and nothing else."""
         self.note("--- faults stop")
+        self.judge.at_next_change = None
         await asyncio.gather(*self._troubles.values())
         await self._service.until_up()
         for tenant in self._tenants:

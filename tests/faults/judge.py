@@ -87,11 +87,11 @@ class Judge:
         self._owner: dict[Place, Host] = {place: host for host in rack.hosts.values() for place in host.places}
         self._owned = {Place(leaf.name, port) for leaf in rack.leaves.values() for port in leaf.owned}
         self._log: dict[Place, list[tuple[float, PortForwarding]]] = {}
-        self.watching = False
+        self.at_next_change: Callable[[], None] | None = None
+        """Called once, when a switch begins to forward otherwise than before, and not by a fault."""
 
     def watch(self) -> None:
         """From here on everything counts."""
-        self.watching = True
         for leaf in self._rack.leaves.values():
             for port, forwarding in leaf.switch.forwarding.items():
                 self._log[Place(leaf.name, port)] = [(0.0, forwarding)]
@@ -173,6 +173,10 @@ class Judge:
             self._check_whole(place, now if faulty else undone and undone[1])
             for vlan in sorted(forwarding.vlans - excused - self._allowed(place)):
                 self.violated("I2", f"{place} carries VLAN {vlan}, which nobody asks for there")
+        strike = self.at_next_change
+        if changed and not faulty and strike is not None:
+            self.at_next_change = None
+            strike()
         for host in {self._owner[place].name: self._owner[place] for place in changed if place in self._owner}.values():
             self._check_walls(host)
 

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,18 +139,21 @@ class Service:
         self.kills += 1
         return process.hostname
 
-    async def pause(self, which: int, seconds: float) -> str:
-        """Stop one process for a while; then it goes on where it was."""
+    def stop(self, which: int) -> Callable[[], str]:
+        """Stop one process where it is; what is returned has it go on from there, and tells whose it was."""
         process = self.processes[which % len(self.processes)]
         running = process.running
         if running is None or not process.send(signal.SIGSTOP):
-            return ""
+            return lambda: "nobody"
         self.pauses += 1
-        await asyncio.sleep(seconds)
-        if process.running is running:
-            with contextlib.suppress(ProcessLookupError):
-                running.send(signal.SIGCONT)
-        return process.hostname
+
+        def go_on() -> str:
+            if process.running is running:
+                with contextlib.suppress(ProcessLookupError):
+                    running.send(signal.SIGCONT)
+            return process.hostname
+
+        return go_on
 
 
 async def _either(wanted: Coroutine[Any, Any, Any], work: asyncio.Task[None]) -> None:
