@@ -15,7 +15,7 @@ from ironlane.model.errors import Invalid, Temporary
 from ironlane.model.fabric import Lag, PortConfig, Vlan
 from ironlane.power.base import BootDevice, PowerState
 from ironlane.power.fake import FakePower
-from ironlane.store import leases, networks, nodes, ports, vifs
+from ironlane.store import leases, networks, nodes, ports, switches, vifs
 from ironlane.store.attachments import of_host
 from ironlane.store.database import Store, Tx
 from ironlane.store.leases import Membership
@@ -236,6 +236,9 @@ async def test_many_ports_that_wait_go_into_one_commit(site: Site) -> None:
         site.leaves["leaf-1"].unreachable = True
         await asyncio.gather(*(site.ask(node, "active") for node in made))
         await site.until(lambda tx: all(of_host(tx, node.id) for node in made), "all wait for the switch")
+        # A round that began before they all waited may still be under way: the next one is to find the switch again.
+        failed = (await site.store.read(lambda tx: switches.get(tx, "leaf-1"))).attempts
+        await site.until(lambda tx: switches.get(tx, "leaf-1").attempts > failed, "another round")
         site.leaves["leaf-1"].unreachable = False
         await asyncio.gather(*(site.until_state(node, "wait call-back") for node in made))
         assert site.leaves["leaf-1"].commits == before + 1

@@ -209,8 +209,10 @@ async def test_a_bundle_without_a_partner_forwards_only_with_fallback(fabric: Fa
     double = fabric.bed.servers["double"]
     await double.use_single_nic("192.0.2.5/24")
     bundled = PortConfig(untagged=BLUE, lag=Lag(5, fallback=fallback))
+    await fabric.carry(
+        {"leaf-1": dict.fromkeys(("swp5", "swp6"), bundled)}
+    )  # before it is probed: it may be so already
     async with fabric.bed.probe([double, fabric.bed.servers["blue"]]) as probe:
-        await fabric.carry({"leaf-1": dict.fromkeys(("swp5", "swp6"), bundled)})
         assert await probe.wait_for("double", "blue", timeout=5.0 if fallback else 0.5) is fallback
     await double.no_network()
 
