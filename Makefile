@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 LOCK   := uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: help setup demo bench bench-scale bench-baremetal faults test lint format lock clean
+.PHONY: help setup demo bench bench-scale bench-baremetal faults test test-openstack lint format lock clean
 
 help:           ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,7 +27,10 @@ faults: $(VENV)/.dev  ## the randomised fault test by itself: new seeds for SECO
 	IRONLANE_FAULT_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest -s tests/faults
 
 test: $(VENV)/.dev    ## all tests; says plainly what it leaves out on this machine
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not openstack"
+
+test-openstack: $(VENV)/.dev ## a real Neutron with our ML2 driver; makes its environment on first use, needs mariadb-server
+	$(BIN)/python -m pytest tests/openstack -m openstack
 
 lint: $(VENV)/.dev    ## formatting, lint, types, floors
 	$(BIN)/ruff format --check .

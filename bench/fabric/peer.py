@@ -96,7 +96,7 @@ async def measure(rack: Rack, count: int, clients: int, singles: int = 3, *, pro
     fleet = list(servers(rack.shape))
     async with AsyncExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ironlane-bench-peer-")))
-        database = await stack.enter_async_context(_mariadb(place, made))
+        database = await stack.enter_async_context(mariadb(place, made))
         url = await stack.enter_async_context(_neutron(place, made, database, rack, processes))
         api = await stack.enter_async_context(_api(url))
         provisioning = await _network(api, "provisioning", PROVISIONING_VLAN)
@@ -210,7 +210,7 @@ async def _each(clients: int, work: Sequence[Any]) -> None:
 
 
 @asynccontextmanager
-async def _mariadb(place: Path, made: Path) -> AsyncIterator[str]:
+async def mariadb(place: Path, made: Path) -> AsyncIterator[str]:
     """A server of our own on a Unix socket, with Neutron's schema. Making that takes a minute: a copy is kept."""
     data, template = place / "mariadb", made / "database"
     socket_path = place / "mariadb.sock"
@@ -245,7 +245,7 @@ async def _mariadbd(data: Path, socket_path: Path) -> AsyncIterator[None]:
             str(_program("mariadbd")), *arguments, "--max-connections=400", stdout=log, stderr=log
         )
     try:
-        await _listening(socket.AF_UNIX, str(socket_path), process)
+        await listening(socket.AF_UNIX, str(socket_path), process)
         yield
     finally:
         if process.returncode is None:
@@ -277,7 +277,7 @@ async def _neutron(place: Path, made: Path, database: str, rack: Rack, processes
             stderr=log,
         )
     try:
-        await _listening(socket.AF_INET, ("127.0.0.1", port), process)
+        await listening(socket.AF_INET, ("127.0.0.1", port), process)
         url = f"http://127.0.0.1:{port}"
         await _all_workers(url, place / "neutron.log", processes)
         yield url
@@ -344,7 +344,7 @@ ngs_manage_vlans = false
     return text
 
 
-async def _listening(family: int, address: Any, process: asyncio.subprocess.Process) -> None:
+async def listening(family: int, address: Any, process: asyncio.subprocess.Process) -> None:
     end = time.monotonic() + 60
     while True:
         with socket.socket(family) as probe:

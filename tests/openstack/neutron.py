@@ -1,0 +1,128 @@
+"""A real Neutron with our mechanism driver: its API under uWSGI, on MariaDB, in an environment of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bench.fabric.peer import Unavailable, environment, listening, mariadb
+
+__all__ = ["PHYSICAL_NETWORK", "Neutron", "Unavailable", "environment"]
+
+DRIVER = Path(__file__).parents[2] / "plugins" / "neutron-ironlane"
+PHYSICAL_NETWORK = "physnet1"
+PROCESSES = 2
+
+
+class Neutron:
+    """Neutron's API, to be stopped and started again on the same database."""
+
+    def __init__(self, made: Path, folder: Path, port: int) -> None:
+        self._made = made
+        self._folder = folder
+        self._port = port
+        self._process: asyncio.subprocess.Process | None = None
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = folder / "neutron.log"
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, made: Path, folder: Path, ironlane: str) -> AsyncIterator[Neutron]:
+        """`ironlane` is the URL of the service that binds for it."""
+        await asyncio.to_thread(_install, folder / "driver")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            neutron = cls(made, folder, taken.getsockname()[1])
+        (folder / "policy.yaml").write_text(
+            "".join(f'"{verb}_port:binding:profile": "@"\n' for verb in ("create", "update"))
+        )
+        async with mariadb(folder, made) as database:
+            (folder / "neutron.conf").write_text(_configuration(folder, made, database, ironlane))
+            await neutron.start()
+            try:
+                yield neutron
+            finally:
+                await neutron.kill()
+
+    async def start(self) -> None:
+        """Until it listens. Each of its processes loads the application by itself, which takes seconds more."""
+        arguments = (
+            *("--http-socket", f"127.0.0.1:{self._port}", "--module", "neutron.wsgi.api:application"),
+            *("--processes", str(PROCESSES), "--threads", "1", "--enable-threads", "--master", "--lazy-apps"),
+            *("--die-on-term", "--buffer-size", "65535", "--disable-logging", "--need-app"),
+            *("--virtualenv", str(self._made), "--pythonpath", str(self._folder / "driver")),
+        )
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                str(self._made / "bin/uwsgi"),
+                *arguments,
+                env={
+                    **os.environ,
+                    "OS_NEUTRON_CONFIG_DIR": str(self._folder),
+                    "OS_NEUTRON_CONFIG_FILES": "neutron.conf",
+                },
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        await listening(socket.AF_INET, ("127.0.0.1", self._port), self._process)
+
+    async def kill(self) -> None:
+        """All its processes, at once."""
+        if self._process is None:
+            return
+        group, self._process = self._process, None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group.pid, signal.SIGKILL)
+        await group.wait()
+        with contextlib.suppress(ProcessLookupError):
+            while True:  # until the last of its workers is gone, and its socket with it
+                os.killpg(group.pid, 0)
+                await asyncio.sleep(0.05)
+
+
+def _install(target: Path) -> None:
+    """The driver as its users install it, beside the environment that the benchmark uses too."""
+    source = target.with_name("driver-source")
+    shutil.copytree(DRIVER, source)
+    arguments = ("install", "--quiet", "--no-deps", "--target", str(target), str(source))
+    subprocess.run([sys.executable, "-m", "pip", *arguments], check=True)
+
+
+def _configuration(folder: Path, made: Path, database: str, ironlane: str) -> str:
+    return f"""[DEFAULT]
+core_plugin = ml2
+service_plugins =
+auth_strategy = noauth
+transport_url = fake://
+api_paste_config = {made}/etc/neutron/api-paste.ini
+state_path = {folder}
+dhcp_agent_notification = false
+notify_nova_on_port_status_changes = false
+notify_nova_on_port_data_changes = false
+[oslo_policy]
+policy_file = {folder}/policy.yaml
+[oslo_concurrency]
+lock_path = {folder}/locks
+[database]
+connection = {database}
+[ml2]
+type_drivers = vlan
+tenant_network_types = vlan
+mechanism_drivers = ironlane
+extension_drivers =
+[ml2_type_vlan]
+network_vlan_ranges = {PHYSICAL_NETWORK}:3001:3099
+[ironlane]
+url = {ironlane}
+provider_networks = provisioning
+"""
