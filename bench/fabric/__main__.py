@@ -54,8 +54,8 @@ async def run(plan: dict[str, Any], results: Path, *, quick: bool, with_peer: bo
         found = json.loads(results.read_text())
         found["problems"] = []
     peers = [Shape(plan["peer"].kind, plan["peer"].switches, plan["peer"].ports, delay) for delay in plan["delays"]]
-    work = [("moves", shape, _move) for shape in plan["shapes"]] + [("singles", s, _single) for s in plan["single"]]
-    work += [("peers", shape, _peer_quick if quick else _peer) for shape in peers if with_peer]
+    work = [("peers", shape, _peer_quick if quick else _peer) for shape in peers if with_peer]
+    work += [("singles", shape, _single) for shape in plan["single"]] + [("moves", s, _move) for s in plan["shapes"]]
     for group, shape, measure in work:
         if match in f"{group}, {shape.title}":
             await _measured(found, group, shape, measure)
