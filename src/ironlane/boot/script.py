@@ -24,7 +24,7 @@ class BootScript:
     def text(self) -> str:
         """The script. It begins again when a download fails: nobody stands beside the server to press a key."""
         title = "".join(c if c.isalnum() or c in " ._-" else "?" for c in self.title)[:80]
-        line = " ".join([*self.arguments, "BOOTIF=${mac:hexhyp}", "initrd=ramdisk"])
+        line = " ".join([*self.arguments, "BOOTIF=01-${mac:hexhyp}", "initrd=ramdisk"])
         return "\n".join(
             [
                 "#!ipxe",
