@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 LOCK   := uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: help setup demo bench bench-scale bench-baremetal faults test test-openstack lint format lock clean
+.PHONY: help setup demo lab bench bench-scale bench-baremetal faults test test-openstack lint format lock clean
 
 help:           ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,9 @@ setup: $(VENV)/.dev   ## virtual environment with the tools for tests and linter
 
 demo: $(VENV)/.runtime  ## two racks, sixteen servers, three tenants: the main job on a virtual site
 	$(BIN)/ironlane demo
+
+lab: $(VENV)/.runtime   ## two QEMU machines through their whole life, with real parts; needs packages (docs/lab.md)
+	$(BIN)/ironlane machines
 
 bench: $(VENV)/.runtime ## fleet moves beside the ideal and Neutron, into docs/performance.md; QUICK=1: a minute or two
 	$(BIN)/python -m bench.fabric $(if $(QUICK),--quick --results /tmp/ironlane-bench.json,--docs docs)

@@ -32,7 +32,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from .ovs import PROGRAMS, CommandFailed, OpenVSwitch, missing_programs, run
+from ironlane.lab.openvswitch import PROGRAMS, CommandFailed, OpenVSwitch, missing_programs, run
+
 from .probe import Listener, Probe
 
 BRIDGE = "br0"

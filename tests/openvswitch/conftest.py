@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from ironlane.lab.openvswitch import OpenVSwitch
 from ironlane.model.fabric import SwitchId
 from ironlane.switches.base import Access
 from ironlane.switches.openvswitch import OpenVSwitchDriver
 
 from .bed import why_not
-from .ovs import OpenVSwitch
 
 PORTS = tuple(f"swp{number}" for number in range(1, 7))
 

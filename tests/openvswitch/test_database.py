@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ironlane.lab.openvswitch import OpenVSwitch
 from ironlane.model.errors import Permanent, Temporary
 from ironlane.model.fabric import LacpRate, Lag, LagMode, PortConfig, PortMode, SwitchId, Vlan
 from ironlane.model.plan import Plan, diff
 from ironlane.switches.openvswitch import OpenVSwitchDriver
 
 from .conftest import PORTS, driver_of
-from .ovs import OpenVSwitch
 from .relay import Relay
 
 LEAF = SwitchId("leaf-1")

@@ -10,6 +10,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ironlane.lab.openvswitch import OpenVSwitch, run
 from ironlane.model.errors import Permanent, Temporary
 from ironlane.model.fabric import LacpRate, Lag, LagMode, PortConfig, PortMode, SwitchId, Vlan
 from ironlane.model.plan import Change, Plan, diff
@@ -17,7 +18,6 @@ from ironlane.switches.base import Access
 from ironlane.switches.openflow import OpenFlowDriver
 
 from .conftest import PORTS
-from .ovs import OpenVSwitch, run
 from .relay import Relay
 from .test_tls import free_port, self_signed
 

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 import pytest
 import pytest_asyncio
 
+from ironlane.lab.openvswitch import run
 from ironlane.model.fabric import Lag, LagMode, PortConfig, PortMode, SwitchId, Vlan
 from ironlane.model.plan import diff
 from ironlane.switches.base import Access
 from ironlane.switches.openflow import OpenFlowDriver
 
 from .bed import Bed, Server, Switch, why_not
-from .ovs import run
 
 pytestmark = pytest.mark.openvswitch
 

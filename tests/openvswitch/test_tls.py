@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from ironlane.lab.openvswitch import OpenVSwitch
 from ironlane.model.errors import Permanent, Temporary
 from ironlane.model.fabric import SwitchId
 from ironlane.switches.base import Access
 from ironlane.switches.openvswitch import OpenVSwitchDriver
 
 from .bed import why_not
-from .ovs import OpenVSwitch
 
 
 def self_signed(directory: Path) -> tuple[Path, Path]:

@@ -9,6 +9,7 @@ from ironlane.cli.demo import demo
 from ironlane.cli.drift import drift
 from ironlane.cli.history import history
 from ironlane.cli.lab import lab
+from ironlane.cli.machines import machines
 from ironlane.cli.plan import plan
 from ironlane.cli.restore import restore
 from ironlane.cli.serve import serve
@@ -22,5 +23,5 @@ def main() -> None:
     """The bare-metal network service: puts servers on networks, and proves that they are nowhere else."""
 
 
-for command in (serve, site, switch, plan, drift, cabling, history, restore, lab, demo):
+for command in (serve, site, switch, plan, drift, cabling, history, restore, lab, demo, machines):
     main.add_command(command)

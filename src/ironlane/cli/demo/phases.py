@@ -20,12 +20,13 @@ Progress = Callable[[Counter[str]], None]
 
 
 class Phases:
-    """Moves all nodes of a site at once; `progress` is told how far they are."""
+    """Moves all nodes of a site at once; `progress` is told how far they are, `patience` is what a phase may take."""
 
-    def __init__(self, client: Client, nodes: Sequence[str], progress: Progress) -> None:
+    def __init__(self, client: Client, nodes: Sequence[str], progress: Progress, patience: float = PATIENCE) -> None:
         self._client = client
         self._nodes = nodes
         self._progress = progress
+        self._patience = patience
         self.tenant_ports: dict[str, str] = {}
         """Node to its tenant port's UUID."""
 
@@ -47,7 +48,7 @@ class Phases:
         seen: list[dict[str, Any]] = []
         query = urlencode({"fields": "name,provision_state,last_error", "limit": 1000})
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 while True:
                     seen = (await self._client.get(f"{NODES}?{query}"))["nodes"]
                     states = Counter(node["provision_state"] for node in seen)
@@ -60,7 +61,7 @@ class Phases:
                     await asyncio.sleep(0.1)
         except TimeoutError:
             late = [f"{node['name']} ({node['provision_state']})" for node in seen if node["provision_state"] != state]
-            raise Permanent(f"not {state} within {PATIENCE:.0f} s: {', '.join(late)}") from None
+            raise Permanent(f"not {state} within {self._patience:.0f} s: {', '.join(late)}") from None
 
     async def tenant_network(self, tenant: str, number: int) -> tuple[str, int]:
         """A network with a subnet for a tenant; its UUID and the VLAN that it was given."""
