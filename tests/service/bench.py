@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,6 +35,8 @@ NODES = "/baremetal/v1/nodes"
 NETWORKING = "/networking/v2.0"
 TENANTS = {"red": ("server-1-1", "server-1-2"), "blue": ("server-1-3",)}
 VLAN_NAMES = dict(zip(PROVIDER_VLANS, ("cleaning", "provisioning"), strict=True))
+AWAITED = 3
+"""So many of the deadly moments are awaited at a time, in their order."""
 PATIENCE = 100.0
 """Seconds that a phase may take, with all its restarts, on a machine that is busy with other tests."""
 
@@ -141,9 +144,10 @@ class Bench:
 
     def meet(self, kind: str, what: str) -> bool:
         """A moment has come; True if it was the deadly one."""
-        if not self.deadly or self.deadly[0] != (kind, what) or not self.up.is_set():
+        # Several are awaited: what all servers have passed before its turn must not keep the later ones waiting.
+        if (kind, what) not in islice(self.deadly, AWAITED) or not self.up.is_set():
             return False
-        self.deadly.popleft()
+        self.deadly.remove((kind, what))
         self.kill()
         return True
 
