@@ -10,7 +10,7 @@ import importlib
 import re
 from typing import Any
 
-from ironlane.lab.cli import blocks, lldp
+from ironlane.lab.cli import blocks
 from ironlane.lab.cli.eos import EosDevice, EosShell
 from ironlane.lab.cli.state import Config
 
@@ -62,5 +62,4 @@ def register() -> str:
     """Add the dialect to the lab's; returns its name."""
     platforms: Any = importlib.import_module("ironlane.lab.cli.platforms").PLATFORMS
     platforms.setdefault(_PLATFORM, _Device)
-    lldp.ANSWERS.setdefault(_PLATFORM, lldp.ANSWERS[EosDevice.platform])
     return _PLATFORM

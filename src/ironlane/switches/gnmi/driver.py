@@ -65,7 +65,7 @@ class GnmiDriver:
         """Id of a commit of ours that may wait to be confirmed."""
         self._data_type = pb.GetRequest.CONFIG
         self._shown: tuple[frozenset[str], bytes] = (frozenset(), b"")
-        """The ports last asked for, and the digest of the answer; `_seen` is what it meant (ADR 10)."""
+        """The ports last asked for, and the digest of the answer; `_seen` is what it meant (ADR 12)."""
         self._seen = Observation({}, {})
 
     async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
