@@ -1,0 +1,61 @@
+"""All tables: the whole state of the system, by who it serves.
+
+Times are UTC. Ids of API objects are UUIDs as text; switches are known by the operator's name. JSON columns hold what
+clients own the shape of (`extra`, `driver_info`, `binding:profile`), and small value objects of ours.
+"""
+
+from ironlane.store.tables.baremetal import baremetal_ports, inventories, lldp_heard, lldp_shown, nodes, portgroups
+from ironlane.store.tables.columns import UtcDateTime, metadata
+from ironlane.store.tables.conductors import conductors
+from ironlane.store.tables.fabric import (
+    attachments,
+    drifts,
+    foreign_bindings,
+    foreign_changes,
+    holdings,
+    lag_claims,
+    plans,
+    previews,
+    switch_ports,
+    switches,
+)
+from ironlane.store.tables.networking import (
+    ip_allocations,
+    networks,
+    physical_networks,
+    ports,
+    segments,
+    subnets,
+    trunk_subports,
+    trunks,
+)
+
+__all__ = [
+    "UtcDateTime",
+    "attachments",
+    "baremetal_ports",
+    "conductors",
+    "drifts",
+    "foreign_bindings",
+    "foreign_changes",
+    "holdings",
+    "inventories",
+    "ip_allocations",
+    "lag_claims",
+    "lldp_heard",
+    "lldp_shown",
+    "metadata",
+    "networks",
+    "nodes",
+    "physical_networks",
+    "plans",
+    "portgroups",
+    "ports",
+    "previews",
+    "segments",
+    "subnets",
+    "switch_ports",
+    "switches",
+    "trunk_subports",
+    "trunks",
+]

@@ -1,0 +1,21 @@
+"""The processes that share the work."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from ironlane.store.tables.columns import UtcDateTime, flag, json, metadata, text, times
+
+conductors = sa.Table(
+    "conductors",
+    metadata,
+    text("hostname", primary_key=True),
+    sa.Column("epoch", sa.Integer, nullable=False, default=1),
+    text("conductor_group"),
+    json("drivers", list),
+    text("cleaning_network"),
+    text("provisioning_network"),
+    flag("online", True),
+    sa.Column("heartbeat_at", UtcDateTime, nullable=False),
+    *times(),
+)
