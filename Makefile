@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 LOCK   := uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: help setup demo lab bench bench-scale bench-baremetal faults test test-openstack lint format lock clean
+.PHONY: help setup demo lab bench bench-scale bench-baremetal compat faults test test-openstack lint format lock clean
 
 help:           ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ bench-scale: $(VENV)/.runtime ## one process with 2000 switches: idle, audits, m
 
 bench-baremetal: $(VENV)/.runtime ## power sync and heartbeats of 500 servers, into docs/performance.md; QUICK=1: half a minute
 	$(BIN)/python -m bench.baremetal $(if $(QUICK),--quick,--docs docs)
+
+compat: $(VENV)/.dev  ## what unmodified clients say of us, into docs/compatibility.md
+	$(BIN)/python -m tests.compatibility $(SUITE)
 
 faults: $(VENV)/.dev  ## the randomised fault test by itself: new seeds for SECONDS (default 600), on one conductor, then on two
 	IRONLANE_FAULT_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest -s tests/faults

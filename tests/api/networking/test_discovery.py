@@ -32,7 +32,7 @@ async def test_versions_when_mounted(store: Store) -> None:
 @pytest.mark.parametrize("path", ["/v2.0", "/v2.0/"])
 async def test_collections(networking: Networking, path: str) -> None:
     names = [resource["name"] for resource in (await networking.get(path)).json()["resources"]]
-    assert names == ["network", "subnet", "port", "trunk", "extension"]
+    assert names == ["network", "subnet", "port", "trunk", "availability_zone", "extension"]
 
 
 async def test_extensions(networking: Networking) -> None:
@@ -53,3 +53,8 @@ async def test_openapi(networking: Networking) -> None:
     assert port["required"] == ["network_id"]
     ids = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
     assert len(ids) == len(set(ids))
+
+
+async def test_there_are_no_availability_zones(networking: Networking) -> None:
+    assert (await networking.get("/v2.0/availability_zones?state=available")).json() == {"availability_zones": []}
+    assert (await networking.get("/v2.0/availability_zones?colour=red")).status == 400

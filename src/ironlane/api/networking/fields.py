@@ -18,6 +18,9 @@ _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECA
 PROFILE_LIMIT = 4095
 """Characters of a `binding:profile` as JSON at the most, as in Neutron."""
 
+TAGS_MAX = 50
+"""Tags of one thing at the most, as in Neutron."""
+
 
 def canonical_uuid(text: str) -> str | None:
     """A UUID in lower case with hyphens; None when it is none."""
@@ -63,7 +66,7 @@ Uuid = Annotated[str, AfterValidator(_uuid)]
 Integer = Annotated[int, BeforeValidator(_no_flag), Field(ge=-(2**31), lt=2**31)]
 Flag = bool
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^,/\x00]+$")]
-Tags = Annotated[list[Tag], Field(max_length=50), AfterValidator(lambda tags: list(dict.fromkeys(tags)))]
+Tags = Annotated[list[Tag], Field(max_length=TAGS_MAX), AfterValidator(lambda tags: sorted(set(tags)))]
 Profile = Annotated[dict[str, Any] | None, AfterValidator(_profile)]
 
 

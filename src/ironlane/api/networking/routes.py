@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
-from ironlane.api.networking import discovery, networks, ports, subnets, tags, trunks
+from ironlane.api.networking import availability_zones, discovery, extensions, networks, ports, subnets, tags, trunks
 
 
 class Route(NamedTuple):
@@ -29,8 +29,9 @@ ROUTES = (
     Route("GET", "/", discovery.versions),
     Route("GET", "/v2.0", discovery.version),
     Route("GET", "/v2.0/", discovery.version),
-    Route("GET", "/v2.0/extensions", discovery.extensions),
-    Route("GET", "/v2.0/extensions/{alias}", discovery.extension),
+    Route("GET", "/v2.0/extensions", extensions.list_),
+    Route("GET", "/v2.0/extensions/{alias}", extensions.show),
+    Route("GET", "/v2.0/availability_zones", availability_zones.list_),
     Route("GET", "/v2.0/networks", networks.list_),
     Route("POST", "/v2.0/networks", networks.create, 201),
     Route("GET", "/v2.0/networks/{ident}", networks.show),
@@ -50,6 +51,7 @@ ROUTES = (
     Route("PUT", "/v2.0/trunks/{ident}/add_subports", trunks.add_subports),
     Route("PUT", "/v2.0/trunks/{ident}/remove_subports", trunks.remove_subports),
     Route("GET", "/v2.0/{collection}/{ident}/tags", tags.list_),
+    Route("POST", "/v2.0/{collection}/{ident}/tags", tags.create, 201),
     Route("PUT", "/v2.0/{collection}/{ident}/tags", tags.replace),
     Route("DELETE", "/v2.0/{collection}/{ident}/tags", tags.clear, 204),
     Route("GET", "/v2.0/{collection}/{ident}/tags/{tag}", tags.show, 204),

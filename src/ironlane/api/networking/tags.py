@@ -1,6 +1,7 @@
 """`/v2.0/{collection}/{id}/tags`: tags of networks, subnets, ports, trunks. Source: Networking API v2.0, "Tags".
 
-`PUT …/tags` replaces them all, `…/tags/{tag}` looks at one of them.
+`PUT …/tags` replaces them all, `POST …/tags` adds some, `…/tags/{tag}` looks at one of them. They are a set, shown in
+alphabetical order.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Annotated, Any, NamedTuple, Protocol
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from ironlane.api.networking.fields import Body, Tag, Tags
+from ironlane.api.networking.fields import TAGS_MAX, Body, Tag, Tags
 from ironlane.api.networking.requests import StoreDep, no_content, row_id
-from ironlane.model.errors import NotFound
+from ironlane.model.errors import Invalid, NotFound
 from ironlane.store import networks, ports, subnets, trunks
 from ironlane.store.database import Tx
 
@@ -59,6 +60,11 @@ async def list_(collection: Tagged, ident: str, store: StoreDep) -> JSONResponse
     return JSONResponse({"tags": list((await store.read(lambda tx: noun.get(tx, thing))).tags)})
 
 
+async def create(collection: Tagged, ident: str, body: TagsBody, store: StoreDep) -> JSONResponse:
+    await _set(collection, ident, store, lambda tags: _added(tags, body.tags))
+    return JSONResponse({"tags": body.tags}, 201)
+
+
 async def replace(collection: Tagged, ident: str, body: TagsBody, store: StoreDep) -> JSONResponse:
     return JSONResponse({"tags": await _set(collection, ident, store, lambda _: body.tags)})
 
@@ -77,7 +83,7 @@ async def show(collection: Tagged, ident: str, tag: TagName, store: StoreDep) ->
 
 
 async def add(collection: Tagged, ident: str, tag: TagName, store: StoreDep) -> Response:
-    await _set(collection, ident, store, lambda tags: list(dict.fromkeys([*tags, tag])))
+    await _set(collection, ident, store, lambda tags: _added(tags, [tag]))
     return Response(status_code=201)
 
 
@@ -89,6 +95,13 @@ async def remove(collection: Tagged, ident: str, tag: TagName, store: StoreDep) 
 
     await _set(collection, ident, store, without)
     return no_content()
+
+
+def _added(present: Sequence[str], more: Sequence[str]) -> list[str]:
+    tags = sorted({*present, *more})
+    if len(tags) > TAGS_MAX:
+        raise Invalid(f"there may be {TAGS_MAX} tags at the most, and would be {len(tags)}", field="tags")
+    return tags
 
 
 async def _set(
