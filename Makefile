@@ -4,7 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 LOCK   := uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: help setup demo lab bench bench-scale bench-baremetal compat faults test test-openstack lint format lock clean
+.PHONY: help setup demo lab bench bench-scale bench-baremetal compat faults test test-lab test-openstack lint format \
+    lock clean
 
 help:           ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,7 +34,10 @@ faults: $(VENV)/.dev  ## the randomised fault test by itself: new seeds for SECO
 	IRONLANE_FAULT_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest -s tests/faults
 
 test: $(VENV)/.dev    ## all tests; says plainly what it leaves out on this machine
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not openstack"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not openstack and not machines"
+
+test-lab: $(VENV)/.dev ## a QEMU machine through its whole life: one or two minutes; needs packages (docs/lab.md)
+	$(BIN)/python -m pytest tests/machines -m machines
 
 test-openstack: $(VENV)/.dev ## a real Neutron with our ML2 driver; makes its environment on first use, needs mariadb-server
 	$(BIN)/python -m pytest tests/openstack -m openstack

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from ironlane.lab.machines.cable import Cable
+from ironlane.lab.machines.programs import forbidden
 from ironlane.lab.machines.ramdisk import Archive, modules
 from ironlane.model.errors import Permanent
 
@@ -88,3 +91,16 @@ def _entries(data: bytes) -> dict[str, tuple[int, int, bytes]]:
 
 def _aligned(offset: int) -> int:
     return offset + -offset % 4
+
+
+def test_a_kernel_that_forbids_namespaces_is_told_with_the_remedy() -> None:
+    if reason := forbidden():
+        pytest.skip(reason)
+    inner = [sys.executable, "-c", "from ironlane.lab.machines.programs import forbidden; print(forbidden())"]
+    # The limit is a namespace's own: that of this host is left alone.
+    script = 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$@"'
+    told = subprocess.run(
+        ["unshare", "--map-root-user", "sh", "-c", script, "sh", *inner], capture_output=True, text=True, check=True
+    ).stdout
+    assert "user.max_user_namespaces" in told
+    assert "unshare" in told

@@ -39,6 +39,13 @@ NAMESPACE = ("unshare", "--map-root-user", "--net", "--mount", "--pid", "--fork"
 """Before a command that is to run in namespaces of its own, as an ordinary user; with it all that it started ends."""
 
 
+_NAMESPACES_MEANS = (
+    "this kernel gives an ordinary user no namespaces: as root set user.max_user_namespaces above 0, and where they"
+    " exist kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0 (sysctl -w); a"
+    " container has to allow unshare(2)"
+)
+
+
 def program(name: str) -> str:
     """Its path.
 
@@ -64,14 +71,33 @@ def why_not() -> str | None:
     """Why the machines cannot run here, in a sentence; None if they can."""
     if packages := missing():
         return f"packages are missing: apt-get install --no-install-recommends {' '.join(packages)}"
-    tried = subprocess.run([*NAMESPACE, "true"], capture_output=True, text=True, check=False)
-    return f"no user namespaces: {tried.stderr.strip()}" if tried.returncode else None
+    if not any(os.access(kernel, os.R_OK) for kernel in kernels()):
+        return f"{kernels()[0]} cannot be read by this user: chmod a+r {kernels()[0]}"
+    return forbidden()
+
+
+def forbidden() -> str | None:
+    """What a container or a hardened kernel may forbid: the namespaces, and in them a mount and a network device."""
+    for command, means in (
+        ("true", _NAMESPACES_MEANS),
+        ("mount -t tmpfs none /run", "mounts in a user namespace are forbidden, as in some containers"),
+        (
+            "ip link add name v0 type veth peer name v1",
+            "network devices in a user namespace are forbidden, as in some containers",
+        ),
+    ):
+        tried = subprocess.run(
+            [*NAMESPACE, "sh", "-c", command], capture_output=True, text=True, check=False, env=environment()
+        )
+        if tried.returncode:
+            return f"{means} ({tried.stderr.strip() or f'{command}: ended with {tried.returncode}'})"
+    return None
 
 
 def kernels() -> list[Path]:
-    """Kernels with their modules, as packages install them; those for clouds, which are small, first."""
+    """Kernels with their modules, readable ones first, then those for clouds, which are small."""
     found = [p for p in Path("/boot").glob("vmlinuz-*-amd64") if (modules_of(p) / "modules.dep").is_file()]
-    return sorted(found, key=lambda path: ("cloud" not in path.name, path.name))
+    return sorted(found, key=lambda path: (not os.access(path, os.R_OK), "cloud" not in path.name, path.name))
 
 
 def modules_of(kernel: Path) -> Path:
