@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 import structlog
@@ -25,6 +27,10 @@ from ironlane.agent.client import AgentClient
 from ironlane.api.baremetal import app as baremetal
 from ironlane.api.fabric import app as fabric
 from ironlane.api.http import Mounts
+from ironlane.api.identity.base import Authenticator, NoAuthentication
+from ironlane.api.identity.basic import BasicAuthentication
+from ironlane.api.identity.htpasswd import PasswordFile
+from ironlane.api.identity.keystone import KeystoneAuthentication, KeystoneSettings
 from ironlane.api.networking import app as networking
 from ironlane.boot.dhcp import DhcpEngine
 from ironlane.boot.dnsmasq import DnsmasqEngine
@@ -40,7 +46,7 @@ from ironlane.conductor.members import Members
 from ironlane.conductor.power_sync import PowerSync, PowerSyncSettings
 from ironlane.conductor.work import LifecycleSettings
 from ironlane.conductor.worker import Worker
-from ironlane.model.errors import IronlaneError, Permanent
+from ironlane.model.errors import IronlaneError, Permanent, Temporary
 from ironlane.power.base import PowerDriver
 from ironlane.power.drivers import DRIVERS
 from ironlane.settings import Settings
@@ -60,8 +66,8 @@ class Service:
     """The parts of one process, started together and stopped together."""
 
     def __init__(self, settings: Settings) -> None:
-        _require_loopback(settings.host)
         self._settings = settings
+        self.identity = _identity(settings)
         self.store: Store = open_store(settings.database_url, vault=Vault(settings.encryption_keys()))
         self.power: Mapping[str, PowerDriver] = {name: make() for name, make in DRIVERS.items()}
         self.agents = AgentClient(proxy=settings.agent_proxy)
@@ -131,14 +137,15 @@ class Service:
         """Set when the process is about to end: requests that wait for something are answered."""
         self.app = Mounts(
             {
-                "/networking": networking.create(self.store),
+                "/networking": networking.create(self.store, identity=self.identity),
                 "/baremetal": baremetal.create(
                     self.store,
                     heartbeat_timeout=int(settings.agent_silence),
                     cabling=settings.cabling,
                     agent_tls=settings.agent_require_tls,
+                    identity=self.identity,
                 ),
-                "/fabric": fabric.create(self.store, settings.cabling, self.stopping),
+                "/fabric": fabric.create(self.store, settings.cabling, self.stopping, self.identity),
             },
             Starlette(routes=[Route("/healthz", self._health)]),
         )
@@ -168,6 +175,7 @@ class Service:
         for driver in self.power.values():
             await driver.close()
         await self.agents.close()
+        await self.identity.close()
         await self.members.stop()
         if self.dhcp is not None:
             await self.dhcp.stop()
@@ -251,13 +259,48 @@ def _membership(settings: Settings, power: Mapping[str, PowerDriver]) -> Members
     )
 
 
-def _require_loopback(host: str) -> None:
+def _identity(settings: Settings) -> Authenticator:
+    """The strategy that the settings name.
+
+    Raises:
+        Permanent: it is not told what it needs, or would let in whoever reaches the address.
+    """
+    if settings.auth_strategy == "http_basic":
+        file = PasswordFile(settings.htpasswd_file)
+        try:
+            file.users()
+        except Temporary as error:
+            raise Permanent(error.message) from error
+        return BasicAuthentication(file)
+    if settings.auth_strategy == "keystone":
+        if urlsplit(settings.keystone_url).scheme not in {"http", "https"}:
+            raise Permanent("auth_strategy keystone needs keystone_url, such as https://keystone.example/v3")
+        return KeystoneAuthentication(
+            KeystoneSettings(
+                settings.keystone_url,
+                settings.keystone_username,
+                settings.read_secret(settings.keystone_password),
+                user_domain=settings.keystone_user_domain,
+                project=settings.keystone_project,
+                project_domain=settings.keystone_project_domain,
+                cafile=str(settings.keystone_cafile or ""),
+                public_url=settings.keystone_public_url,
+                keep=settings.keystone_cache,
+            )
+        )
+    if not _is_loopback(settings.host):
+        raise Permanent(
+            f"will not listen on {settings.host}: auth_strategy is none, so everybody is an admin, and only loopback is"
+            " safe; set auth_strategy to http_basic or keystone"
+        )
+    return NoAuthentication()
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        loopback = False
-    if not loopback:
-        raise Permanent(f"will not listen on {host}: there is no authentication, so only loopback is safe")
+        return False
 
 
 class Server:
@@ -276,27 +319,40 @@ class Server:
                 access_log=False,
                 proxy_headers=False,
                 timeout_graceful_shutdown=5,
+                ssl_certfile=settings.tls_certificate,
+                ssl_keyfile=settings.tls_key,
             )
         )
 
     async def listening(self) -> str:
-        """The address, once it listens: `http://127.0.0.1:9797`."""
+        """The address, once it listens: `http://127.0.0.1:9797`, `https://…` with a certificate."""
         return await asyncio.shield(self._url)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, or until `stop`.
 
         Raises:
-            Permanent: the port is taken.
+            Permanent: the port is taken, or the certificate cannot be used.
         """
+        self._load_certificate()
         with _listener(self._settings.host, self._settings.port) as listener:
             await self.service.start()
             try:
                 host, port = listener.getsockname()[:2]
-                self._url.set_result(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+                scheme = "https" if self._uvicorn.config.is_ssl else "http"
+                self._url.set_result(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
                 await self._uvicorn.serve(sockets=[listener])
             finally:
                 await self.service.stop()
+
+    def _load_certificate(self) -> None:
+        config = self._uvicorn.config
+        try:
+            config.load()
+        except (OSError, ssl.SSLError) as error:
+            raise Permanent(f"the certificate in {config.ssl_certfile} cannot be used: {error}") from error
+        if config.ssl is None and not _is_loopback(self._settings.host):
+            log.warning("credentials travel in the clear: no tls_certificate", host=self._settings.host)
 
     def stop(self) -> None:
         """Finish the requests and the work in hand, then return from `run`."""

@@ -14,9 +14,9 @@ import socket
 import tempfile
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -47,10 +47,51 @@ class Settings(BaseSettings):
     """SQLAlchemy URL: `sqlite:///FILE`, `postgresql+asyncpg://…`, `mysql+asyncmy://…`."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. There is no authentication yet, so anything but loopback is refused."""
+    """Address to listen on. With `auth_strategy` none everybody is an admin, so anything but loopback is refused."""
 
     port: int = 9797
     """TCP port of all three APIs: `/networking`, `/baremetal`, `/fabric`. 0: any free one."""
+
+    tls_certificate: Path | None = None
+    """File with the certificate (and those between it and its authority) that the APIs are served with over HTTPS.
+    None: over HTTP, for a proxy in front that speaks HTTPS."""
+
+    tls_key: Path | None = None
+    """File with the certificate's private key; None: it is in the same file."""
+
+    auth_strategy: Literal["none", "http_basic", "keystone"] = "none"
+    """Who is served: `none` everybody on this host, as an admin; `http_basic` those in `htpasswd_file`; `keystone`
+    those with a token of Keystone. See docs/identity.md; what they may do: docs/policy.md."""
+
+    htpasswd_file: Path = Path("/etc/ironlane/htpasswd")
+    """For `http_basic`: a line a user, as `htpasswd -nB NAME` prints it; a change counts at once."""
+
+    keystone_url: str = ""
+    """For `keystone`: its address, with the version: `https://keystone.example/v3`."""
+
+    keystone_public_url: str = ""
+    """The address that clients are told when they come without a token. Empty: the same."""
+
+    keystone_cafile: Path | None = None
+    """File with the certificates that Keystone's is checked against. None: those of the operating system."""
+
+    keystone_username: str = "ironlane"
+    """The user that Ironlane validates tokens as; it needs a role that may, such as `service`."""
+
+    keystone_password: str = "keystone-password"  # noqa: S105  # a name, not the password
+    """Name of the secret with its password."""
+
+    keystone_user_domain: str = "Default"
+    """Name of the domain that it is in."""
+
+    keystone_project: str = "service"
+    """Name of the project that it logs in to."""
+
+    keystone_project_domain: str = "Default"
+    """Name of the domain that the project is in."""
+
+    keystone_cache: float = Field(default=300.0, ge=0)
+    """How long a token that was found valid counts without asking again, and so how late a revoked one is noticed."""
 
     hostname: str = Field(default_factory=socket.gethostname)
     """This conductor's name: on the hash ring, in its lease, and in `openstack baremetal conductor list`."""
@@ -214,6 +255,12 @@ class Settings(BaseSettings):
         if value and not _DOMAIN.fullmatch(value):
             raise ValueError(f"{value!r} is no domain name")
         return value
+
+    @model_validator(mode="after")
+    def _whole_certificate(self) -> Self:
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise ValueError("tls_key needs tls_certificate")
+        return self
 
     @property
     def dhcp(self) -> str:

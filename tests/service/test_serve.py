@@ -96,7 +96,7 @@ async def test_a_foreign_host_is_refused_as_a_user_sees_it(tmp_path: Path) -> No
     log = tmp_path / "log"
     async with serving("--host", "192.0.2.1", log=log) as process, asyncio.timeout(60):
         assert await process.wait() == 1
-    assert log.read_text().startswith("Error: will not listen on 192.0.2.1: there is no authentication")
+    assert log.read_text().startswith("Error: will not listen on 192.0.2.1: auth_strategy is none")
 
 
 # --- how it stops ----------------------------------------------------------------------------------------------

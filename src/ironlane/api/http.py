@@ -1,4 +1,5 @@
-"""What all three APIs do with every HTTP request: an id, a limit on its size, a line in the log, and a last resort.
+"""What all three APIs do with every HTTP request: an id, its caller, a limit on its size, a line in the log, and a
+last resort.
 
 Pure ASGI, so it costs little and keeps context variables. Each API installs it with its own error shape.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -17,6 +18,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ironlane.api.identity.base import SCOPE, Authenticator, NoAuthentication
+from ironlane.api.identity.middleware import Authentication
+from ironlane.model.caller import INTERNAL
 from ironlane.store.database import REQUEST_ID
 
 BODY_LIMIT = 1024 * 1024
@@ -32,9 +36,20 @@ Failure = Callable[[int, str, str], Response]
 log = structlog.get_logger(__name__)
 
 
-def install(app: Starlette, failure: Failure, *, body_limit: int = BODY_LIMIT) -> None:
-    """Have `app` treat its requests as this module says. Call it once, before the application starts."""
+def install(
+    app: Starlette,
+    failure: Failure,
+    *,
+    body_limit: int = BODY_LIMIT,
+    identity: Authenticator | None = None,
+    public: Iterable[tuple[str, str]] = (),
+) -> None:
+    """Have `app` treat its requests as this module says. Call it once, before the application starts.
+
+    `identity` finds out who makes them (None: nobody is asked); methods and paths in `public` need no credentials.
+    """
     app.add_middleware(BodyLimit, failure=failure, limit=body_limit)
+    app.add_middleware(Authentication, failure=failure, identity=identity or NoAuthentication(), public=tuple(public))
     app.add_middleware(RequestScope, failure=failure)
 
 
@@ -84,6 +99,7 @@ class RequestScope:
                 path=scope["path"],
                 status=status,
                 milliseconds=round((time.perf_counter() - started) * 1000, 1),
+                **_who(scope),
             )
 
 
@@ -117,6 +133,12 @@ class BodyLimit:
             await answer(scope, receive, send)
             return
         await self.app(scope, _replay(bytes(body), receive), send)
+
+
+def _who(scope: Scope) -> dict[str, str]:
+    """Whose request it was, for the log; nothing where nobody was asked."""
+    caller = scope.get(SCOPE, INTERNAL)
+    return {} if caller is INTERNAL else {"user": caller.user_name, "project": caller.project_id}
 
 
 def _new_uuid() -> uuid.UUID:

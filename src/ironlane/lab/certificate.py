@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def self_signed(address: IPv4Address) -> tuple[ssl.SSLContext, str]:
-    """A server's TLS context with a new certificate for the address, and the certificate in PEM."""
+def new_certificate(address: IPv4Address) -> tuple[bytes, bytes]:
+    """A new certificate for the address, signed by itself, and its private key; both in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ironic-python-agent")])
     now = datetime.now(UTC)
@@ -34,6 +34,12 @@ def self_signed(address: IPv4Address) -> tuple[ssl.SSLContext, str]:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    return pem, private
+
+
+def self_signed(address: IPv4Address) -> tuple[ssl.SSLContext, str]:
+    """A server's TLS context with a new certificate for the address, and the certificate in PEM."""
+    pem, private = new_certificate(address)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.NamedTemporaryFile() as file:  # the ssl module reads files only
         file.write(private + pem)

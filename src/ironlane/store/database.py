@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import queue
 import random
 import sqlite3
@@ -24,6 +25,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from ironlane.model.caller import INTERNAL, Caller
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
 from ironlane.store.prepared import Prepared
 from ironlane.store.vault import Vault
@@ -65,10 +67,12 @@ def utc_now() -> datetime:
 class Tx:
     """One transaction: SQL goes through `execute`; `now` is its single moment; hints go out after its commit.
 
-    `vault` seals the secrets that are written.
+    `vault` seals the secrets that are written. `caller` is on whose behalf it runs, `rule` what that one wants.
     """
 
     vault: Vault
+    caller: Caller = INTERNAL
+    rule: str = ""
 
     def __init__(self, connection: sa.Connection, now: datetime, request_id: str = "") -> None:
         self.connection = connection
@@ -131,6 +135,16 @@ class Store:
         self._dhcp: Callable[[set[str]], Awaitable[None]] | None = None
         self.now = now
         self.vault = vault or Vault.for_this_process()
+        self.caller = INTERNAL
+        self.rule = ""
+
+    def on_behalf_of(self, caller: Caller, rule: str = "") -> Store:
+        """The same database, for a caller who may not see and do everything; `rule` is what it is about to do."""
+        if caller.is_admin:
+            return self
+        narrowed = copy.copy(self)
+        narrowed.caller, narrowed.rule = caller, rule
+        return narrowed
 
     async def write(self, transaction: Transaction[T]) -> T:
         """Run a transaction and return its result once it is durable, and DHCP in this process answers by it.
@@ -183,6 +197,7 @@ class Store:
     def _with_vault(self, transaction: Transaction[T]) -> Transaction[T]:
         def run(tx: Tx) -> T:
             tx.vault = self.vault
+            tx.caller, tx.rule = self.caller, self.rule
             return transaction(tx)
 
         return run

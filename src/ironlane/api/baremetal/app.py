@@ -20,7 +20,8 @@ from ironlane.api.baremetal.microversions import NotAcceptable
 from ironlane.api.baremetal.node_fields import NODE
 from ironlane.api.baremetal.portgroups import PORTGROUP
 from ironlane.api.baremetal.ports import PORT
-from ironlane.api.baremetal.routes import ROUTES, Route
+from ironlane.api.baremetal.routes import PUBLIC, ROUTES, Route
+from ironlane.api.identity.base import Authenticator, caller_of
 from ironlane.model.cabling import CablingPolicy
 from ironlane.store.database import Store
 
@@ -40,6 +41,7 @@ def create(
     body_limit: int = BODY_LIMIT,
     cabling: CablingPolicy | None = None,
     agent_tls: bool = False,
+    identity: Authenticator | None = None,
 ) -> FastAPI:
     """The application.
 
@@ -51,6 +53,7 @@ def create(
         body_limit: bytes of a request body at the most.
         agent_tls: refuse agents that do not serve their commands over HTTPS.
         cabling: what becomes of a VIF for a NIC that LLDP has seen elsewhere.
+        identity: finds out who makes a request; None: everybody is an admin.
     """
     app = FastAPI(
         title="Ironlane Baremetal API",
@@ -73,7 +76,7 @@ def create(
         )
     errors.install(app)
     app.add_middleware(Microversion)
-    http.install(app, errors.failure, body_limit=body_limit)
+    http.install(app, errors.failure, body_limit=body_limit, identity=identity, public=PUBLIC)
     return app
 
 
@@ -112,7 +115,8 @@ def _endpoint(route: Route, settings: Settings) -> Callable[[Request], Awaitable
         if version < route.since or any("\0" in str(part) for part in request.path_params.values()):
             raise HTTPException(404)
         base = f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
-        return await route.handler(Call(request, request.app.state.store, settings, version, base))
+        store = request.app.state.store.on_behalf_of(caller_of(request.scope))
+        return await route.handler(Call(request, store, settings, version, base))
 
     return endpoint
 

@@ -95,5 +95,11 @@ ROUTES = (
     Route("GET", "/v1/volume/targets", 32, discovery.no_targets),
 )
 
-PUBLIC = frozenset({"/", "/v1", "/v1/lookup", "/v1/heartbeat/{node}", "/v1/continue_inspection"})
-"""Paths that need no authentication, as in Ironic."""
+PUBLIC = (
+    ("GET", "/"),
+    ("GET", "/v1"),
+    ("GET", "/v1/lookup"),
+    ("POST", "/v1/heartbeat/{node}"),
+    ("POST", "/v1/continue_inspection"),
+)
+"""What needs no credentials, as in Ironic: clients look before they have any, and ramdisks have none."""

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 
 from ironlane.api.fabric import bindings, cabling, failures, foresight, physical_networks, records, switches
+from ironlane.api.identity.base import Authenticator
 from ironlane.model.cabling import CablingPolicy
 from ironlane.store.database import Store
 
@@ -19,13 +20,19 @@ RESOURCES = ("switches", "attachments", "plans", "drifts", "history", "physical-
 """What version 1 lists. Besides, it has the questions and orders `plan`, `restore` and `audit`, each a POST."""
 
 
-def create(store: Store, policy: CablingPolicy | None = None, stopping: asyncio.Event | None = None) -> FastAPI:
+def create(
+    store: Store,
+    policy: CablingPolicy | None = None,
+    stopping: asyncio.Event | None = None,
+    identity: Authenticator | None = None,
+) -> FastAPI:
     """The fabric API on an open store. `policy` says for how long what LLDP told counts.
 
-    Once `stopping` is set nobody is kept waiting for events any more.
+    Once `stopping` is set nobody is kept waiting for events any more. `identity` finds out who makes a request; None:
+    everybody is an admin.
     """
     app = FastAPI(title="Ironlane fabric API", version="1", redirect_slashes=False)
-    failures.install(app)
+    failures.install(app, identity)
     app.include_router(_versions())
     app.include_router(switches.router(store))
     app.include_router(physical_networks.router(store))

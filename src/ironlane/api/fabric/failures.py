@@ -10,15 +10,19 @@ from starlette.exceptions import HTTPException
 from ironlane.api import http
 from ironlane.api.errors import status_of
 from ironlane.api.fabric.bodies import first_problem
+from ironlane.api.identity.base import Authenticator
 from ironlane.model.errors import IronlaneError, Rejected
 
+PUBLIC = (("GET", "/"), ("GET", "/v1"))
+"""What needs no credentials: the versions."""
 
-def install(app: FastAPI) -> None:
-    """Have `app` answer all errors in one shape."""
+
+def install(app: FastAPI, identity: Authenticator | None = None) -> None:
+    """Have `app` answer all errors in one shape; `identity` finds out who makes requests."""
     app.add_exception_handler(IronlaneError, _ironlane)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
-    http.install(app, _answer)
+    http.install(app, _answer, identity=identity, public=PUBLIC)
 
 
 def _answer(status: int, code: str, message: str, field: str | None = None) -> JSONResponse:

@@ -5,11 +5,21 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from ironlane.api import http
+from ironlane.api.identity.base import Authenticator
 from ironlane.api.networking import errors, routes
 from ironlane.store.database import Store
 
+PUBLIC = (("GET", "/"), ("GET", "/v2.0"))
+"""What needs no credentials: clients look there before they have any."""
 
-def create(store: Store, *, page_limit: int | None = None, body_limit: int = http.BODY_LIMIT) -> FastAPI:
+
+def create(
+    store: Store,
+    *,
+    page_limit: int | None = None,
+    body_limit: int = http.BODY_LIMIT,
+    identity: Authenticator | None = None,
+) -> FastAPI:
     """Make the application. Its OpenAPI document is at `/openapi.json`.
 
     Args:
@@ -17,6 +27,7 @@ def create(store: Store, *, page_limit: int | None = None, body_limit: int = htt
         page_limit: items on a page of a list at the most, also when the client names no limit (clients follow the
             links to further pages); None: lists are whole.
         body_limit: bytes of a request body at the most.
+        identity: finds out who makes a request; None: everybody is an admin.
     """
     app = FastAPI(
         title="Ironlane Networking API",
@@ -29,6 +40,6 @@ def create(store: Store, *, page_limit: int | None = None, body_limit: int = htt
     app.state.store = store
     app.state.page_limit = page_limit
     errors.install(app)
-    http.install(app, errors.failure, body_limit=body_limit)
+    http.install(app, errors.failure, body_limit=body_limit, identity=identity, public=PUBLIC)
     routes.install(app)
     return app

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from fastapi import Depends, Header, Request
 from starlette.responses import JSONResponse, Response
 
+from ironlane.api.identity.base import caller_of
 from ironlane.api.listing import Attribute, Collected, parse
 from ironlane.api.networking.errors import REVISION_MISMATCH
 from ironlane.api.networking.fields import canonical_uuid
@@ -40,11 +41,11 @@ class Revised(Protocol):
 async def _store(request: Request) -> Store:
     store = request.app.state.store
     assert isinstance(store, Store)  # noqa: S101 - set in app.create, and nowhere else
-    return store
+    return store.on_behalf_of(caller_of(request.scope))
 
 
-async def _project(x_project_id: Annotated[str, Header(max_length=255)] = "") -> str:
-    return x_project_id
+async def _project(request: Request) -> str:
+    return caller_of(request.scope).project_id
 
 
 async def _revision(if_match: Annotated[str | None, Header()] = None) -> int | None:
@@ -58,7 +59,7 @@ async def _revision(if_match: Annotated[str | None, Header()] = None) -> int | N
 
 StoreDep = Annotated[Store, Depends(_store)]
 ProjectDep = Annotated[str, Depends(_project)]
-"""Whose a new thing is, when the body does not say: the `X-Project-Id` header, else nobody's."""
+"""Whose a new thing is, when the body does not say: the caller's project's, else nobody's."""
 RevisionDep = Annotated[int | None, Depends(_revision)]
 """The revision that a client insists on: `If-Match: revision_number=N`."""
 

@@ -1,0 +1,95 @@
+"""`http_basic`: a name and a password with every request (RFC 7617), checked against a password file."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import bcrypt
+from starlette.types import Scope
+
+from ironlane.api.identity.base import header
+from ironlane.api.identity.htpasswd import PasswordFile, User
+from ironlane.api.identity.recent import Found, Recent
+from ironlane.model.caller import Caller
+from ironlane.model.errors import Unauthorized
+
+KEPT_FOR = 300.0
+"""Seconds that a checked password is not checked again; a change of the file ends it at once."""
+
+_KEPT = 10_000
+_PASSWORD_MAX = 72
+"""Bytes of a password that bcrypt looks at; htpasswd ignores the rest as well."""
+
+_REFUSED = "The request you have made requires authentication: the name or the password is missing or wrong."
+
+
+class BasicAuthentication:
+    """Checks take a tenth of a second of CPU time on purpose, so they run on threads of their own, each once.
+
+    What is kept between requests is no password and no hash of one that could be searched for: a keyed digest, with a
+    key that is made with the process.
+    """
+
+    challenge = 'Basic realm="Ironlane"'
+
+    def __init__(self, file: PasswordFile, *, threads: int = 2) -> None:
+        self._file = file
+        self._key = secrets.token_bytes(32)
+        self._known: Recent[Caller | None] = Recent(_KEPT, time.monotonic)
+        self._threads = ThreadPoolExecutor(threads, "ironlane-bcrypt")
+        # Whoever guesses names must not learn from the time an answer takes which of them there are.
+        self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(10))
+
+    async def authenticate(self, scope: Scope) -> Caller:
+        """Raises: Unauthorized; Temporary, when the password file cannot be read."""
+        name, password = _credentials(header(scope, "authorization"))
+        users, fresh = self._file.users()
+        if fresh:
+            self._known.forget()
+        user = users.get(name)
+        key = hashlib.blake2b(name.encode() + b"\0" + password, key=self._key, digest_size=32).digest()
+        caller = await self._known.get(key, lambda: self._check(user, password))
+        if caller is None:
+            raise Unauthorized(_REFUSED)
+        return caller
+
+    async def _check(self, user: User | None, password: bytes) -> Found[Caller | None]:
+        hashed = self._nobody if user is None else user.hash
+        right = await asyncio.get_running_loop().run_in_executor(self._threads, _matches, password, hashed)
+        return Found(user.caller if user is not None and right else None, time.monotonic() + KEPT_FOR)
+
+    async def close(self) -> None:
+        await self._known.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _matches(password: bytes, hashed: bytes) -> bool:
+    """Whether a password has this hash; compared in constant time by the library."""
+    try:
+        return bcrypt.checkpw(password[:_PASSWORD_MAX], hashed)
+    except ValueError:  # NUL in the password
+        return False
+
+
+def _credentials(value: str) -> tuple[str, bytes]:
+    """Name and password of an `Authorization` header.
+
+    Raises:
+        Unauthorized: there are none.
+    """
+    scheme, _, encoded = value.partition(" ")
+    if scheme.lower() != "basic":
+        raise Unauthorized(_REFUSED)
+    try:
+        name, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+        if not colon:
+            raise Unauthorized(_REFUSED)
+        return name.decode(), password
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        raise Unauthorized(_REFUSED) from None

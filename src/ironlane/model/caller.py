@@ -1,0 +1,45 @@
+"""Who asks: the identity that a request was made with, and the roles that come with it.
+
+The roles are OpenStack's: `reader` sees, `member` (who is a reader too) changes, `admin` (a member too) may do all, in
+every project. `service` is what other services of the cloud log in with: nova-compute, an Ironic conductor, the ML2
+mechanism driver. What each may do is one table: `ironlane.model.policy`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+_IMPLIED = {"admin": ("member", "reader"), "member": ("reader",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated user, in the project (or the whole system) that it chose to act for.
+
+    `project_id` is empty for those that act for no project; such a caller owns nothing.
+    """
+
+    user_id: str = ""
+    user_name: str = ""
+    project_id: str = ""
+    roles: frozenset[str] = field(default_factory=frozenset)
+    is_system: bool = False
+
+    def __post_init__(self) -> None:
+        implied = {other for role in self.roles for other in _IMPLIED.get(role, ())}
+        object.__setattr__(self, "roles", self.roles | implied)
+
+    @property
+    def is_admin(self) -> bool:
+        """May do everything, to everything."""
+        return "admin" in self.roles
+
+    @property
+    def is_service(self) -> bool:
+        return "service" in self.roles
+
+
+ADMIN = frozenset({"admin"})
+
+INTERNAL = Caller(user_name="ironlane", roles=ADMIN, is_system=True)
+"""Ironlane itself: the loops' own work, and requests whose handlers prove for themselves who is there (agents)."""
