@@ -108,6 +108,12 @@ class Settings(BaseSettings):
     inspection_network: str = ""
     """Name or UUID of the network that servers are inspected on. Empty: the cleaning network."""
 
+    rescuing_network: str = ""
+    """Name or UUID of the network that rescue ramdisks are booted on. Empty: the provisioning network."""
+
+    servicing_network: str = ""
+    """Name or UUID of the network that service steps are taken on. Empty: the provisioning network."""
+
     inspection_add_ports: AddPorts = AddPorts.ALL
     """Which NICs of an inspected server become baremetal ports: `all`, `active` (with an IP address), `pxe` (the one it
     booted over) or `disabled`. Ports that are there already stay."""
@@ -150,6 +156,9 @@ class Settings(BaseSettings):
 
     deploy_timeout: float = 7200.0
     """How long writing the image may take in all, once the agent is there."""
+
+    service_timeout: float = 86400.0
+    """How long service steps may take in all, once the agent is there."""
 
     clean_priorities: dict[str, int] = Field(default_factory=dict)
     """Priorities of clean steps other than the agent's own, as JSON: `{"erase_devices": 0}` leaves the slow one out."""

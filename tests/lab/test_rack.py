@@ -206,7 +206,7 @@ async def _written(client: AgentClient, agent: Agent, server: VirtualServer, gat
     assert right.status is CommandStatus.SUCCEEDED
     assert server.disk_image == info["image_source"]
     with pytest.raises(Permanent, match="404"):
-        await client.run(agent, "rescue.finalize_rescue", {})
+        await client.run(agent, "poetry.recite", {})
 
 
 async def test_an_empty_disk_halts() -> None:

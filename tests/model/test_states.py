@@ -35,7 +35,7 @@ def test_the_whole_life_is_reachable_from_enroll() -> None:
         frontier = after - reached
         reached |= after
     # The waiting states are entered by the lifecycle loop alone.
-    assert reached == set(S) - {S.CLEAN_WAIT, S.DEPLOY_WAIT, S.INSPECT_WAIT}
+    assert reached == set(S) - {S.CLEAN_WAIT, S.DEPLOY_WAIT, S.INSPECT_WAIT, S.RESCUE_WAIT, S.SERVICE_WAIT}
 
 
 @pytest.mark.parametrize("state", list(S))

@@ -108,7 +108,7 @@ async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 @asynccontextmanager
-async def _site(folder: Path) -> AsyncIterator[Site]:
+async def _site(folder: Path, **changes: Any) -> AsyncIterator[Site]:
     async with running_gateway() as gateway:
         boot = environment(description(), gateway)
         settings = Settings(
@@ -118,10 +118,8 @@ async def _site(folder: Path) -> AsyncIterator[Site]:
             tftp_server=boot["IRONLANE_TFTP_SERVER"],
             boot_file=boot["IRONLANE_BOOT_FILE"],
             agent_proxy=boot["IRONLANE_AGENT_PROXY"],
-            report_timeout=4.0,
-            agent_silence=3.0,
-            node_attempts=2,
             power_sync_interval=0.2,
+            **({"report_timeout": 4.0, "agent_silence": 3.0, "node_attempts": 2} | changes),
         )
         server = Server(settings)
         power = RedfishPower(timeout=2.0, patience=Patience(0.05, 0.5))

@@ -71,6 +71,10 @@ class LifecycleSettings:
     provisioning_network: str = "provisioning"
     inspection_network: str = ""
     """Empty: the cleaning network."""
+    rescuing_network: str = ""
+    """Empty: the provisioning network."""
+    servicing_network: str = ""
+    """Empty: the provisioning network."""
     add_ports: AddPorts = AddPorts.ALL
     """Which NICs of an inspected server become baremetal ports."""
     cabling: CablingPolicy = field(default_factory=CablingPolicy)
@@ -83,6 +87,7 @@ class LifecycleSettings:
     It sends one more when it is done."""
     clean_timeout: timedelta = timedelta(hours=24)
     deploy_timeout: timedelta = timedelta(hours=2)
+    service_timeout: timedelta = timedelta(hours=24)
     """How long the agent may work in all."""
     shutdown: timedelta = timedelta(seconds=30)
     """How long a ramdisk may take to shut itself down before the power is cut."""
@@ -155,13 +160,17 @@ class Work:
 
     def network(self, phase: Phase) -> str:
         """Name or UUID of the network of a phase: the node's own, else the conductor's."""
-        if phase is Phase.CLEANING:
-            return str(self.node.driver_info.get("cleaning_network") or self.settings.cleaning_network)
-        if phase is Phase.INSPECTION:
-            own = self.node.driver_info.get("inspection_network") or self.settings.inspection_network
-            return str(own or self.network(Phase.CLEANING))
-        return str(self.node.driver_info.get("provisioning_network") or self.settings.provisioning_network)
+        name = f"{phase.name.lower()}_network"
+        own = self.node.driver_info.get(name) or getattr(self.settings, name)
+        return str(own) if own else self.network(_INSTEAD[phase])
 
+
+_INSTEAD: Mapping[Phase, Phase] = {
+    Phase.INSPECTION: Phase.CLEANING,
+    Phase.RESCUING: Phase.PROVISIONING,
+    Phase.SERVICING: Phase.PROVISIONING,
+}
+"""Phases that need no network of their own, and whose they use then."""
 
 ON, OFF = {"power_state": PowerState.ON.value}, {"power_state": PowerState.OFF.value}
 

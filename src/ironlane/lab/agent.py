@@ -42,6 +42,8 @@ class AgentRecord:
     """Calls that the API did not accept, with its answer."""
     commands: AgentCommands | None = None
     """What the conductor ordered."""
+    password: str = ""
+    """The rescue user's, hashed, once the server is rescued."""
 
     @property
     def done(self) -> list[str]:
@@ -56,7 +58,7 @@ class Agent:
     server outside the provisioning network cannot report, though the HTTP itself runs beside the wire. The command API
     listens on loopback, and the rack's gateway leads there from the agent's address on the wire.
     `on_change` is called whenever the record or the disk changed, `power_off` when the agent shuts its server down,
-    `ordered` with the name of each command that the agent takes.
+    `ordered` with the name of each command that the agent takes. It ends by itself when the server is to be rescued.
     """
 
     def __init__(
@@ -84,7 +86,8 @@ class Agent:
         self._wake = asyncio.Event()
         self._certificate = ""
         self._api: CommandApi | None = None
-        commands = AgentCommands(disk, self._fetch, timings.work, self._finished, power_off)
+        self._rescued = asyncio.Event()
+        commands = AgentCommands(disk, self._fetch, timings.work, self._finished, power_off, self._rescue)
         self._commands = commands
         self.record = AgentRecord(commands=commands)
 
@@ -94,26 +97,37 @@ class Agent:
         return self._api.port if self._api is not None else None
 
     async def run(self) -> None:
-        """Look up, listen, and send heartbeats for good: at regular times, and when a command is over."""
+        """Look up, listen, and send heartbeats: at regular times, and when a command is over. For good, but for a
+        rescue: then nobody shall be able to give it commands from its tenant's networks."""
         answer = await self._until_accepted("GET", "/v1/lookup", params={"addresses": ",".join(self._addresses)})
         self._token = answer.get("config", {}).get("agent_token") or ""
         self.record.node = answer["node"]["uuid"]
         tls, self._certificate = self_signed(self._booted.endpoint.addresses[0].ip)
         self._api = CommandApi(self._commands, self._token, self._ordered)
-        async with self._api.listening(tls):
-            while True:
-                self._wake.clear()
-                await self._heartbeat()
-                try:
-                    async with asyncio.timeout(self._timings.heartbeat):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+        async with self._api.listening(tls), asyncio.TaskGroup() as tasks:
+            beating = tasks.create_task(self._beat())
+            await self._rescued.wait()
+            beating.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            self._wake.clear()
+            await self._heartbeat()
+            try:
+                async with asyncio.timeout(self._timings.heartbeat):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
 
     def _finished(self) -> None:
         """A command is over: the conductor is to know at once."""
         self._wake.set()
         self._on_change()
+
+    def _rescue(self, password: str) -> None:
+        self.record.password = password
+        self._rescued.set()
+        self._finished()
 
     async def _heartbeat(self) -> None:
         body = {

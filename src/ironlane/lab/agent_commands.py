@@ -70,6 +70,8 @@ class AgentCommands:
     work: float
     finished: Callable[[], None]
     power_off: Callable[[], None]
+    rescued: Callable[[str], None] = lambda _password: None
+    """Called with the rescue user's password, hashed, when it is to be let in; the agent ends itself then."""
     version: Mapping[str, str] = field(default_factory=lambda: dict(VERSION))
     broken: set[str] = field(default_factory=set)
     """Names of commands and of clean steps that fail, for tests."""
@@ -88,8 +90,10 @@ class AgentCommands:
         synchronous, asynchronous = self._synchronous(), self._asynchronous()
         command = Command(short, params)
         if name in synchronous:
-            command.result = synchronous[name](params)
-            command.status = "SUCCEEDED"
+            try:
+                command.result, command.status = synchronous[name](params), "SUCCEEDED"
+            except CommandError as error:
+                command.error, command.status = error.body, "FAILED"
             command.over.set()
         elif name in asynchronous:
             task = asyncio.get_running_loop().create_task(self._carry_out(command, asynchronous[name]))
@@ -127,13 +131,16 @@ class AgentCommands:
             "clean.get_clean_steps": lambda _params: self._listed("clean", _CLEAN_STEPS),
             "deploy.get_deploy_steps": lambda _params: self._listed("deploy", _DEPLOY_STEPS),
             "standby.get_partition_uuids": lambda _params: {"partitions": {}, "root uuid": "0x2a2a2a2a"},
+            "service.get_service_steps": lambda _params: self._listed("service", _SERVICE_STEPS),
             "standby.sync": lambda _params: None,
+            "rescue.finalize_rescue": self._finalize_rescue,
         }
 
     def _asynchronous(self) -> Mapping[str, Callable[[Mapping[str, Any]], Awaitable[Any]]]:
         return {
             "clean.execute_clean_step": self._clean_step,
             "deploy.execute_deploy_step": self._deploy_step,
+            "service.execute_service_step": self._service_step,
             "standby.prepare_image": self._prepare_image,
             "image.install_bootloader": self._install_bootloader,
             "standby.power_off": self._power_off,
@@ -164,6 +171,20 @@ class AgentCommands:
     async def _deploy_step(self, params: Mapping[str, Any]) -> dict[str, Any]:
         self._require_version(params.get("deploy_version"))
         return {"deploy_result": None, "deploy_step": params["step"]}
+
+    async def _service_step(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        self._require_version(params.get("service_version"))
+        step = params["step"]
+        if step["step"] in self.broken:
+            details = f"Error performing service_step {step['step']}: the disk is on fire"
+            raise CommandError("ServicingError", 500, "Service step failed", details)
+        return {"service_result": None, "service_step": step}
+
+    def _finalize_rescue(self, params: Mapping[str, Any]) -> None:
+        password = params.get("rescue_password")
+        if not password or params.get("hashed") is not True or "finalize_rescue" in self.broken:
+            raise CommandError("CommandExecutionError", 500, "Command execution failed", "no hashed password was given")
+        self.rescued(password)
 
     async def _prepare_image(self, params: Mapping[str, Any]) -> dict[str, str]:
         info = params["image_info"]
@@ -201,4 +222,5 @@ _CLEAN_STEPS = [
     _step("burnin_cpu", 0),
     _step("update_firmware", 0, reboot_requested=True),
 ]
+_SERVICE_STEPS = [_step("burnin_cpu", 0), _step("update_firmware", 0, reboot_requested=True)]
 _DEPLOY_STEPS = [_step("erase_devices_metadata", 0), _step("inject_files", 0)]

@@ -31,6 +31,8 @@ class Stage(StrEnum):
     """Power-on self-test, then the network boot, again and again until it works."""
     AGENT = "agent"
     """The deploy ramdisk runs."""
+    RESCUE = "rescue"
+    """The ramdisk runs without its agent, for its tenant to log in to."""
     OS = "os"
     """The operating system on the disk runs."""
     HALTED = "no bootable device"
@@ -217,7 +219,8 @@ class VirtualServer:
         elif self.disk_image is None:
             self._enter(Stage.HALTED)
         else:
-            await self._run_os()
+            await asyncio.sleep(self.timings.os_boot)
+            await self._run_os(Stage.OS, self.bond)
 
     async def _run_agent(self) -> None:
         timeout = aiohttp.ClientTimeout(total=self.timings.http_timeout)
@@ -251,6 +254,9 @@ class VirtualServer:
                 await agent.run()
             finally:
                 self._running_agent = None
+        booted.nic.release()
+        self._say("the rescue user may log in")
+        await self._run_os(Stage.RESCUE, None)
 
     async def _network_boot(self, http: aiohttp.ClientSession) -> Booted:
         """Try the PXE NICs in turn until one boots."""
@@ -266,19 +272,20 @@ class VirtualServer:
                     return booted
             await asyncio.sleep(self.timings.retry)
 
-    async def _run_os(self) -> None:
-        await asyncio.sleep(self.timings.os_boot)
+    async def _run_os(self, stage: Stage, bond: BondPlan | None) -> None:
+        """A ramdisk knows nothing of the installed system's network configuration."""
+        installed = stage is Stage.OS
         self.os = InstalledOs(
             self.name,
             self.nics,
-            self.bond,
-            self.addresses,
-            dhcp=self.dhcp,
+            bond,
+            self.addresses if installed else {},
+            dhcp=self.dhcp or not installed,
             timings=self.timings,
             on_change=self._notify,
         )
         try:
-            self._enter(Stage.OS)
+            self._enter(stage)
             await self.os.run()
         finally:
             self.os.stop()

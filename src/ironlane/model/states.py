@@ -51,6 +51,24 @@ class ProvisionState(StrEnum):
     """On the inspection network, booted or booting; waiting for its inventory."""
     INSPECT_FAILED = "inspect failed"
     """Inspection went wrong; `last_error` says how."""
+    RESCUING = "rescuing"
+    """Being moved to the rescuing network, or from there to its tenant's with the rescue ramdisk running."""
+    RESCUE_WAIT = "rescue wait"
+    """On the rescuing network, booted or booting; waiting for the ramdisk to take the password."""
+    RESCUE = "rescue"
+    """On its tenant's networks, running a ramdisk that its tenant can log in to."""
+    RESCUE_FAILED = "rescue failed"
+    """Rescuing went wrong; `last_error` says how."""
+    UNRESCUING = "unrescuing"
+    """Leaving the ramdisk: off, off all networks, and back to its tenant's and its disk."""
+    UNRESCUE_FAILED = "unrescue failed"
+    """Leaving the ramdisk went wrong; `last_error` says how."""
+    SERVICING = "servicing"
+    """A deployed server being moved to the servicing network, or from there back to its tenant's."""
+    SERVICE_WAIT = "service wait"
+    """On the servicing network, booted or booting; its agent takes service steps."""
+    SERVICE_FAILED = "service failed"
+    """Servicing went wrong; `last_error` says how."""
 
 
 class Verb(StrEnum):
@@ -65,6 +83,9 @@ class Verb(StrEnum):
     ABORT = "abort"
     ADOPT = "adopt"
     INSPECT = "inspect"
+    RESCUE = "rescue"
+    UNRESCUE = "unrescue"
+    SERVICE = "service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +119,41 @@ VERBS: Mapping[Verb, Mapping[ProvisionState, Step]] = {
         S.DEPLOY_WAIT: Step(S.DELETING, S.AVAILABLE),
         S.DEPLOY_FAILED: Step(S.DELETING, S.AVAILABLE),
         S.ERROR: Step(S.DELETING, S.AVAILABLE),
+        S.RESCUE: Step(S.DELETING, S.AVAILABLE),
+        S.RESCUE_WAIT: Step(S.DELETING, S.AVAILABLE),
+        S.RESCUE_FAILED: Step(S.DELETING, S.AVAILABLE),
+        S.UNRESCUE_FAILED: Step(S.DELETING, S.AVAILABLE),
+        S.SERVICE_FAILED: Step(S.DELETING, S.AVAILABLE),
     },
     Verb.ABORT: {
         S.CLEAN_WAIT: Step(S.CLEAN_FAILED, None),
         S.DEPLOY_WAIT: Step(S.DEPLOY_FAILED, None),
         S.INSPECT_WAIT: Step(S.INSPECT_FAILED, None),
+        S.RESCUE_WAIT: Step(S.RESCUE_FAILED, None),
+        S.SERVICE_WAIT: Step(S.SERVICE_FAILED, None),
+        # Back to its tenant's networks without another service step; that has to be read back before it is active.
+        S.SERVICE_FAILED: Step(S.SERVICING, S.ACTIVE),
     },
     Verb.ADOPT: {S.MANAGEABLE: Step(S.ADOPTING, S.ACTIVE), S.ADOPT_FAILED: Step(S.ADOPTING, S.ACTIVE)},
     Verb.INSPECT: {
         S.MANAGEABLE: Step(S.INSPECTING, S.MANAGEABLE),
         S.INSPECT_FAILED: Step(S.INSPECTING, S.MANAGEABLE),
+    },
+    Verb.RESCUE: {
+        S.ACTIVE: Step(S.RESCUING, S.RESCUE),
+        S.RESCUE: Step(S.RESCUING, S.RESCUE),
+        S.RESCUE_FAILED: Step(S.RESCUING, S.RESCUE),
+        S.UNRESCUE_FAILED: Step(S.RESCUING, S.RESCUE),
+        S.SERVICE_FAILED: Step(S.RESCUING, S.RESCUE),
+    },
+    Verb.UNRESCUE: {
+        S.RESCUE: Step(S.UNRESCUING, S.ACTIVE),
+        S.RESCUE_FAILED: Step(S.UNRESCUING, S.ACTIVE),
+        S.UNRESCUE_FAILED: Step(S.UNRESCUING, S.ACTIVE),
+    },
+    Verb.SERVICE: {
+        S.ACTIVE: Step(S.SERVICING, S.ACTIVE),
+        S.SERVICE_FAILED: Step(S.SERVICING, S.ACTIVE),
     },
 }
 """What each verb does in each state; in all other states it is refused."""
@@ -122,6 +168,11 @@ FAILURE: Mapping[ProvisionState, ProvisionState] = {
     S.ADOPTING: S.ADOPT_FAILED,
     S.INSPECTING: S.INSPECT_FAILED,
     S.INSPECT_WAIT: S.INSPECT_FAILED,
+    S.RESCUING: S.RESCUE_FAILED,
+    S.RESCUE_WAIT: S.RESCUE_FAILED,
+    S.UNRESCUING: S.UNRESCUE_FAILED,
+    S.SERVICING: S.SERVICE_FAILED,
+    S.SERVICE_WAIT: S.SERVICE_FAILED,
 }
 """Where a node goes when the work of a state fails for good. Its keys are the states in which the loop works."""
 

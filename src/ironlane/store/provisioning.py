@@ -1,4 +1,5 @@
-"""Provision ports: the temporary network port of a node's primary NIC while it is inspected, cleaned or provisioned."""
+"""Provision ports: the temporary network port of a node's primary NIC while a ramdisk of ours runs on it: it is
+inspected, cleaned, provisioned, rescued or serviced."""
 
 from __future__ import annotations
 
@@ -29,6 +30,8 @@ class Phase(StrEnum):
     CLEANING = "cleaning_vif_port_id"
     PROVISIONING = "provisioning_vif_port_id"
     INSPECTION = "inspection_vif_port_id"
+    RESCUING = "rescuing_vif_port_id"
+    SERVICING = "servicing_vif_port_id"
 
 
 def plug(tx: Tx, node: Node, phase: Phase, network: str, dhcp_options: Sequence[Mapping[str, Any]]) -> str:

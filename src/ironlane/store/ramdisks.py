@@ -31,6 +31,10 @@ WAITING = frozenset(
         ProvisionState.DEPLOY_WAIT,
         ProvisionState.INSPECTING,
         ProvisionState.INSPECT_WAIT,
+        ProvisionState.RESCUING,
+        ProvisionState.RESCUE_WAIT,
+        ProvisionState.SERVICING,
+        ProvisionState.SERVICE_WAIT,
     }
 )
 """States in which a ramdisk may run on the node: only then are lookup and heartbeat answered."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ironlane.model.attach import Place, binding_profile, choose, links_of, mac_of
+from ironlane.model.attach import Place, binding_profile, choose, links_of, mac_of, primary_nic
 from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.network import NetworkPort
 from ironlane.model.node import TENANT_VIF, VIF_ORDER, VIF_PINNED, BaremetalPort, Node, Portgroup
@@ -23,7 +23,15 @@ from ironlane.store.tables import networks
 
 VNIC_BAREMETAL = "baremetal"
 
-_BUSY = frozenset({ProvisionState.DEPLOYING, ProvisionState.DELETING})
+_BUSY = frozenset(
+    {
+        ProvisionState.DEPLOYING,
+        ProvisionState.DELETING,
+        ProvisionState.RESCUING,
+        ProvisionState.UNRESCUING,
+        ProvisionState.SERVICING,
+    }
+)
 """States in which the lifecycle loop plugs or unplugs all VIFs: one that came in between could be left behind."""
 
 
@@ -89,11 +97,14 @@ def nics(tx: Tx, node_id: str) -> list[BaremetalPort]:
     return [nic for _, _, place in _attached(tx, node_id) for nic in links_of(place, known)]
 
 
-def plug(tx: Tx, node: Node) -> None:
-    """All VIFs of the node get the links of their places: their switch ports join. Doing it again changes nothing."""
+def plug(tx: Tx, node: Node, *, bundled: bool = True) -> None:
+    """All VIFs of the node get the links of their places: their switch ports join. Doing it again changes nothing.
+
+    Not `bundled`: of each portgroup its primary NIC alone, for a ramdisk, which makes no bond and speaks no LACP.
+    """
     nics = baremetal_ports.of_node(tx, node.id)
     for _, vif, place in _attached(tx, node.id):
-        _bind(tx, node, vif, place, nics, links=True)
+        _bind(tx, node, vif, place, nics, links=True, bundled=bundled)
 
 
 def unplug(tx: Tx, node: Node) -> None:
@@ -132,7 +143,16 @@ def remap(tx: Tx, node: Node) -> None:
         _bind(tx, node, vif, new, nics, links=False)
 
 
-def _bind(tx: Tx, node: Node, vif: str, place: Place, nics: Sequence[BaremetalPort], *, links: bool) -> None:
+def _bind(
+    tx: Tx,
+    node: Node,
+    vif: str,
+    place: Place,
+    nics: Sequence[BaremetalPort],
+    *,
+    links: bool,
+    bundled: bool = True,
+) -> None:
     """Give the network port the place's MAC (only while it is unbound: Neutron refuses it later), then bind it.
 
     Raises:
@@ -144,8 +164,11 @@ def _bind(tx: Tx, node: Node, vif: str, place: Place, nics: Sequence[BaremetalPo
         if port.host_id:
             ports.update(tx, vif, {"host_id": "", "profile": {}})
         ports.update(tx, vif, {"mac_address": mac})
-    group = place if isinstance(place, Portgroup) else None
-    profile = binding_profile(links_of(place, nics), group) if links else {}
+    group, joining = (place if isinstance(place, Portgroup) else None), links_of(place, nics)
+    if group is not None and not bundled:
+        primary = primary_nic(group, joining)
+        group, joining = None, [primary] if primary is not None else []
+    profile = binding_profile(joining, group) if links else {}
     ports.update(tx, vif, {"vnic_type": VNIC_BAREMETAL, "host_id": node.id, "profile": profile})
 
 

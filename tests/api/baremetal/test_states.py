@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from ironlane.model.node import Node
+from ironlane.model.sha_crypt import sha512_crypt
 from ironlane.store import nodes, tables
 from ironlane.store.database import Hint
 from tests.api.baremetal.conftest import Baremetal, fault
@@ -51,6 +52,26 @@ async def test_a_verb_takes_its_step_and_wakes_the_loop(api: Baremetal) -> None:
         ({"provision_state": "available", "driver": "ipmi"}, {"target": "active"}, 400),
         ({"provision_state": "available", "driver": "gone"}, {"target": "active"}, 400),
         ({"provision_state": "deploying"}, {"target": "deleted"}, 400),
+        ({"provision_state": "active"}, {"target": "rescue", "rescue_password": "geheim"}, 202),
+        ({"provision_state": "active"}, {"target": "rescue"}, 400),
+        ({"provision_state": "active"}, {"target": "rescue", "rescue_password": ""}, 400),
+        ({"provision_state": "active"}, {"target": "rescue", "rescue_password": ["x"]}, 400),
+        ({"provision_state": "active"}, {"target": "rebuild", "rescue_password": "geheim"}, 400),
+        ({"provision_state": "active", "maintenance": True}, {"target": "rescue", "rescue_password": "geheim"}, 400),
+        (
+            {"provision_state": "active", "interfaces": {"rescue_interface": "no-rescue"}},
+            {"target": "rescue", "rescue_password": "geheim"},
+            400,
+        ),
+        ({"provision_state": "rescue"}, {"target": "unrescue"}, 202),
+        ({"provision_state": "rescue"}, {"target": "unrescue", "rescue_password": "geheim"}, 400),
+        ({"provision_state": "rescue wait"}, {"target": "abort"}, 202),
+        ({"provision_state": "active"}, {"target": "service"}, 400),
+        (
+            {"provision_state": "active"},
+            {"target": "service", "service_steps": [{"interface": "deploy", "step": "x"}]},
+            202,
+        ),
     ],
 )
 async def test_verbs(api: Baremetal, columns: dict[str, Any], body: dict[str, Any], status: int) -> None:
@@ -72,6 +93,25 @@ async def test_what_comes_with_a_verb_is_kept_for_the_loop(api: Baremetal) -> No
     assert after.driver_internal_info["user_deploy_steps"] == steps
     shown = await api.shown("/v1/nodes/n1/states")
     assert (shown["provision_state"], shown["target_provision_state"]) == ("deploying", "active")
+
+
+async def test_a_rescue_password_is_hashed_at_once_and_never_shown(api: Baremetal) -> None:
+    node = await api.node()
+    await api.put_in(node, provision_state="active")
+    assert (await api.put(URL, {"target": "rescue", "rescue_password": "geheim"})).status == 202
+    kept = (await stored(api)).driver_internal_info
+    hashed = api.store.vault.opened(kept)["hashed_rescue_password"]
+    assert hashed == sha512_crypt("geheim", hashed.split("$")[2])
+    assert "$6$" not in str(kept)
+    shown = await api.shown("/v1/nodes/n1")
+    assert shown["driver_internal_info"]["hashed_rescue_password"] == "******"
+    await api.put_in(node, provision_state="rescue failed")
+    assert (await api.put(URL, {"target": "unrescue"})).status == 202
+    assert "hashed_rescue_password" not in (await stored(api)).driver_internal_info
+    old = await api.put(
+        URL, {"target": "rescue", "rescue_password": "x"}, headers={"X-OpenStack-Ironic-API-Version": "1.37"}
+    )
+    assert old.status == 406
 
 
 async def test_power_and_boot_device(api: Baremetal) -> None:
@@ -99,6 +139,7 @@ async def test_validate_says_what_is_missing(api: Baremetal) -> None:
         "management": False,
         "boot": False,
         "inspect": False,
+        "rescue": False,
         "deploy": False,
         "network": True,
         "storage": True,

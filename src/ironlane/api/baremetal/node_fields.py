@@ -22,7 +22,7 @@ INTERFACES: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "network": (20, ("neutron",)),
     "power": (31, ("ipmitool", "redfish", "fake")),
     "raid": (31, ("no-raid",)),
-    "rescue": (38, ("no-rescue",)),
+    "rescue": (38, ("agent", "no-rescue")),
     "storage": (33, ("noop",)),
     "vendor": (31, ("no-vendor",)),
 }
@@ -69,6 +69,7 @@ def _interface_field(kind: str) -> Field:
 
 CLEANING = frozenset({ProvisionState.CLEANING, ProvisionState.CLEAN_WAIT})
 DEPLOYING = frozenset({ProvisionState.DEPLOYING, ProvisionState.DEPLOY_WAIT})
+SERVICING = frozenset({ProvisionState.SERVICING, ProvisionState.SERVICE_WAIT})
 
 
 def _step(node: Node, kind: str, states: Collection[ProvisionState]) -> Any:
@@ -95,7 +96,6 @@ def _unused_fields() -> list[Field]:
         _constant("raid_config", 12, {}),
         _constant("reservation", 1, None),
         _constant("secure_boot", 75, None),
-        _constant("service_step", 87, {}),
         _constant("shard", 82, None),
         _constant("target_raid_config", 12, {}),
     ]
@@ -114,6 +114,7 @@ def _own_fields() -> list[Field]:
         Field("provision_updated_at"),
         Field("clean_step", 7, read=lambda node: _step(node, "clean", CLEANING)),
         Field("deploy_step", 44, read=lambda node: _step(node, "deploy", DEPLOYING)),
+        Field("service_step", 87, read=lambda node: _step(node, "service", SERVICING)),
         Field("maintenance", check=checks.flag, absent=False),
         Field("maintenance_reason", check=optional(text(4096))),
         Field("fault", 42),

@@ -15,6 +15,7 @@ from ironlane.api.baremetal.validation import require_deployable, require_driver
 from ironlane.model.errors import Conflict, Forbidden, Invalid
 from ironlane.model.image import check_configdrive
 from ironlane.model.node import Node
+from ironlane.model.sha_crypt import sha512_crypt
 from ironlane.model.states import VERBS, WORKING, ProvisionState, Verb
 from ironlane.store import nodes
 from ironlane.store.database import Tx
@@ -42,6 +43,9 @@ VERB_SINCE: Mapping[str, int] = {
     "adopt": 17,
     "deploy": 73,
     "undeploy": 73,
+    "rescue": 38,
+    "unrescue": 38,
+    "service": 87,
 }
 """Targets that came after the first version."""
 
@@ -62,11 +66,27 @@ _TAKES: Mapping[str, frozenset[str]] = {
     "configdrive": frozenset({Verb.ACTIVE, Verb.REBUILD}),
     "deploy_steps": frozenset({Verb.ACTIVE, Verb.REBUILD}),
     "clean_steps": frozenset({Verb.CLEAN}),
+    "service_steps": frozenset({Verb.SERVICE}),
+    "rescue_password": frozenset({Verb.RESCUE}),
 }
 """Which targets go with the other keys of the body; keys that are not here are not supported at all."""
 
-_ASKED = {"clean_steps": "user_clean_steps", "deploy_steps": "user_deploy_steps"}
+_ASKED = {
+    "clean_steps": "user_clean_steps",
+    "deploy_steps": "user_deploy_steps",
+    "service_steps": "user_service_steps",
+}
 """Keys of the body, and of `driver_internal_info`: there the agent's own list has the other name."""
+
+_NEEDS: Mapping[str, str] = {
+    Verb.CLEAN: "clean_steps",
+    Verb.SERVICE: "service_steps",
+    Verb.RESCUE: "rescue_password",
+}
+"""Targets that mean nothing without another key of the body."""
+
+RESCUE_PASSWORD = "hashed_rescue_password"  # noqa: S105  # the key, not the password
+"""Key in `driver_internal_info`, where the conductor finds what the ramdisk is to be given."""
 
 BOOT_DEVICES = ("pxe", "disk")
 
@@ -80,20 +100,17 @@ async def show(call: Call) -> Response:
 
 
 async def provision(call: Call) -> Response:
-    """Ask for a provision state: `{target, configdrive?, clean_steps?, deploy_steps?}`."""
+    """Ask for a provision state: `{target, configdrive?, clean_steps?, deploy_steps?, service_steps?,
+    rescue_password?}`."""
     body = await call.fields(_PROVISION_BODY, required=("target",))
     verb = _verb(call, body)
 
     def write(tx: Tx) -> None:
         node = nodes.get(tx, call.path("node"))
         _require_free(node, verb)
-        if verb in {Verb.ACTIVE, Verb.REBUILD, Verb.PROVIDE, Verb.CLEAN, Verb.ADOPT, Verb.INSPECT}:
+        if verb not in {Verb.MANAGE, Verb.DELETED, Verb.ABORT}:
             require_driver_info(tx, call, node)
-        if verb == Verb.INSPECT and interface(node, "inspect") == "no-inspect":
-            raise Invalid(
-                f"Node {node.label} has inspect_interface no-inspect; set it to agent to have the node inspected",
-                code="UnsupportedDriverExtension",
-            )
+        _require_supported(node, verb)
         if verb in {Verb.ACTIVE, Verb.REBUILD} and node.provision_state in VERBS[Verb(verb)]:
             require_deployable(node)
             if node.deploy_interface == "direct":
@@ -205,12 +222,30 @@ def _verb(call: Call, body: Json) -> str:
             raise Invalid(f"{key}: goes with target {' or '.join(sorted(targets))} only", field=key)
     if body.get("configdrive") is not None:
         _check_configdrive(call, verb, body["configdrive"])
-    for key in ("clean_steps", "deploy_steps"):
+    for key in _ASKED:
         if body.get(key) is not None:
             checks.steps(body[key], key)
-    if verb == Verb.CLEAN and not body.get("clean_steps"):
-        raise Invalid('clean_steps: is required when setting target provision state to "clean"', field="clean_steps")
+    if body.get("rescue_password") is not None:
+        checks.text(255, shortest=1)(body["rescue_password"], "rescue_password")
+    needed = _NEEDS.get(verb)
+    if needed is not None and not body.get(needed):
+        raise Invalid(f'{needed}: is required when setting target provision state to "{verb}"', field=needed)
     return verb
+
+
+def _require_supported(node: Node, verb: str) -> None:
+    """Refuse what the node's interfaces do not have.
+
+    Raises:
+        Invalid: `UnsupportedDriverExtension`.
+    """
+    kinds: Mapping[str, str] = {Verb.INSPECT: "inspect", Verb.RESCUE: "rescue", Verb.UNRESCUE: "rescue"}
+    kind = kinds.get(verb)
+    if kind is not None and interface(node, kind) == f"no-{kind}":
+        raise Invalid(
+            f"Node {node.label} has {kind}_interface no-{kind}; set it to agent for the target {verb}",
+            code="UnsupportedDriverExtension",
+        )
 
 
 def _check_configdrive(call: Call, verb: str, value: Any) -> None:
@@ -232,10 +267,27 @@ def _instructions(node: Node, body: Json) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if body.get("configdrive") is not None:
         changes["instance_info"] = {**node.instance_info, "configdrive": body["configdrive"]}
-    kept = {key: value for key, value in node.driver_internal_info.items() if key not in _ASKED.values()}
+    forgotten = {*_ASKED.values(), RESCUE_PASSWORD}
+    kept = {key: value for key, value in node.driver_internal_info.items() if key not in forgotten}
     given = {kept_as: body[key] for key, kept_as in _ASKED.items() if body.get(key)}
+    if body.get("rescue_password"):
+        given[RESCUE_PASSWORD] = sha512_crypt(body["rescue_password"])
     changes["driver_internal_info"] = {**kept, **given}
     return changes
+
+
+_NOT_IN_MAINTENANCE = frozenset(
+    {
+        Verb.ACTIVE,
+        Verb.REBUILD,
+        Verb.PROVIDE,
+        Verb.CLEAN,
+        Verb.INSPECT,
+        Verb.RESCUE,
+        Verb.UNRESCUE,
+        Verb.SERVICE,
+    }
+)
 
 
 def _require_free(node: Node, verb: str) -> None:
@@ -246,7 +298,7 @@ def _require_free(node: Node, verb: str) -> None:
         Forbidden: `NodeProtected`.
         Conflict: `NodeIsRetired`.
     """
-    if node.maintenance and verb in {Verb.ACTIVE, Verb.REBUILD, Verb.PROVIDE, Verb.CLEAN, Verb.INSPECT}:
+    if node.maintenance and verb in _NOT_IN_MAINTENANCE:
         raise Invalid(
             f"The {verb} operation can't be performed on node {node.label} because it's in maintenance mode.",
             code="NodeInMaintenance",

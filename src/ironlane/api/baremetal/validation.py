@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from starlette.responses import Response
 
 from ironlane.api.baremetal.call import Call, Json, ok
-from ironlane.api.baremetal.node_fields import INTERFACES
+from ironlane.api.baremetal.node_fields import INTERFACES, interface
 from ironlane.model.attach import has_link, pxe_nic
 from ironlane.model.errors import Invalid, Rejected
 from ironlane.model.fabric import Side
@@ -33,10 +33,12 @@ async def validate(call: Call) -> Response:
             "network": lambda: _check_network(tx, call, node),
             "boot": lambda: _check_boot(tx, node),
             "inspect": lambda: _check_boot(tx, node),
+            "rescue": lambda: _check_boot(tx, node),
             "deploy": lambda: require_deployable(node),
             "storage": lambda: None,
         }
-        return {kind: _judged(parts.get(kind)) for kind in sorted(INTERFACES)}
+        unused = {kind for kind in INTERFACES if interface(node, kind) == f"no-{kind}"}
+        return {kind: _judged(None if kind in unused else parts.get(kind)) for kind in sorted(INTERFACES)}
 
     return ok(await call.store.read(read))
 

@@ -41,8 +41,8 @@ class Listed:
 class Job:
     """A kind of work of the agent's.
 
-    `kind` is `clean` or `deploy`; `limit` how long all of it may take. `steps` finds out what is to be done, `order`
-    the command and the parameters for one step. `advice` is what an operator does after a failure.
+    `kind` is `clean`, `deploy` or `service`; `limit` how long all of it may take. `steps` finds out what is to
+    be done, `order` the command and the parameters for one step. `advice` is what an operator does after a failure.
     """
 
     kind: str
@@ -106,7 +106,7 @@ async def _given(work: Work, agent: Agent, job: Job, step: Step, index: int) -> 
 
 
 def _is_order(command: Command, step: Step) -> bool:
-    if command.name in {"execute_clean_step", "execute_deploy_step"}:
+    if command.name in {"execute_clean_step", "execute_deploy_step", "execute_service_step"}:
         given = command.params.get("step")
         return isinstance(given, Mapping) and name_of(given) == name_of(step)
     return command.name == ORDERS.get(name_of(step))

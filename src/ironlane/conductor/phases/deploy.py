@@ -59,13 +59,13 @@ async def deploy(work: Work) -> Result:
     if step == "tenant":
         return await work.write(lambda tx: join_tenant(tx, work.node, Done(step="start"), work.settings.cabling))
     if step == "start":
-        return await _start(work)
+        return await start(work)
     # What is known to be wrong is told before the server is written, and once more before its tenant's networks.
     held_up = await work.write(lambda tx: admit(tx, work.node, work.settings.cabling))
     if held_up is not None:
         return held_up
     if work.node.deploy_interface == "ramdisk":
-        return await _prepare_ramdisk(work)
+        return await prepare_ramdisk(work)
     return await join_provider(work, Phase.PROVISIONING, S.DEPLOY_WAIT)
 
 
@@ -144,7 +144,7 @@ async def _halt(work: Work) -> Result:
     return Wait("the ramdisk to shut down", work.settings.shutdown / 15)
 
 
-async def _prepare_ramdisk(work: Work) -> Result:
+async def prepare_ramdisk(work: Work) -> Result:
     """The tenant's kernel and ramdisk are made ready, and its ports' DHCP options lead to them, at each boot."""
     await work.power_off()
     options = await work.settings.boot.prepare(work.node, "provisioning")
@@ -158,7 +158,7 @@ async def _prepare_ramdisk(work: Work) -> Result:
     return await work.write(lead_there)
 
 
-async def _start(work: Work) -> Result:
+async def start(work: Work) -> Result:
     """Boot on the tenant's networks: before and after it, they must be those that were read back."""
     device = BootDevice.PXE if work.node.deploy_interface == "ramdisk" else BootDevice.DISK
     changes = {**ON, "boot_device": device.value, "boot_device_persistent": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ironlane.conductor.phases.rescue import PASSWORD
 from ironlane.conductor.phases.tenant import join_tenant, unplug_all
 from ironlane.conductor.work import Done, Result, Work
 from ironlane.model.states import ProvisionState as S
@@ -27,7 +28,7 @@ async def tidy(work: Work) -> Result:
     """After a failure or an abort: nothing of the node stays on any network. It is left running, to be looked at."""
     await work.write(lambda tx: unplug_all(tx, work.node))
     await work.settings.boot.discard(work.node.id)
-    return Done()
+    return Done(info={PASSWORD: None})
 
 
 async def tidy_boot(work: Work) -> Result:

@@ -60,6 +60,11 @@ async def await_ramdisk(work: Work, following: ProvisionState, agent: Callable[[
 async def leave_provider(work: Work, done: Done) -> Result:
     """Off, and off all provider networks, read back; then `done`."""
     await work.power_off()
+    return await slip_off(work, done)
+
+
+async def slip_off(work: Work, done: Done) -> Result:
+    """`leave_provider`, but that the ramdisk goes on running."""
     await work.write(lambda tx: provisioning.unplug(tx, work.node))
     left = await work.store.read(lambda tx: provisioning.on_provider_networks(tx, work.node))
     if left:

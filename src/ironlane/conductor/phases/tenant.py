@@ -12,9 +12,9 @@ from ironlane.store import cabling, provisioning, switches, vifs
 from ironlane.store.database import Tx
 
 
-def join_tenant(tx: Tx, node: Node, done: Done, policy: CablingPolicy) -> Result:
+def join_tenant(tx: Tx, node: Node, done: Done, policy: CablingPolicy, *, bundled: bool = True) -> Result:
     pass_gate(tx, node, policy)
-    vifs.plug(tx, node)
+    vifs.plug(tx, node, bundled=bundled)
     return tenant_joined(tx, node, done)
 
 
