@@ -57,6 +57,7 @@ class Neutron:
         arguments = (
             *("--http-socket", f"127.0.0.1:{self._port}", "--module", "neutron.wsgi.api:application"),
             *("--processes", str(PROCESSES), "--threads", "1", "--enable-threads", "--master", "--lazy-apps"),
+            *("--add-header", "Connection: close"),  # uWSGI closes it in any case; openstacksdk wants to be told
             *("--die-on-term", "--buffer-size", "65535", "--disable-logging", "--need-app"),
             *("--virtualenv", str(self._made), "--pythonpath", str(self._folder / "driver")),
         )
@@ -101,7 +102,7 @@ def _install(target: Path) -> None:
 def _configuration(folder: Path, made: Path, database: str, ironlane: str) -> str:
     return f"""[DEFAULT]
 core_plugin = ml2
-service_plugins =
+service_plugins = trunk
 auth_strategy = noauth
 transport_url = fake://
 api_paste_config = {made}/etc/neutron/api-paste.ini

@@ -1,84 +1,112 @@
-"""The mechanism driver: binds baremetal ports, and hands what is bound to Ironlane."""
+"""The mechanism driver: binds baremetal ports and their trunks' sub-ports, and hands what is bound to Ironlane."""
+
+from __future__ import annotations
+
+from typing import Any
 
 from neutron.db import provisioning_blocks
+from neutron_lib import context as neutron_context
+from neutron_lib import exceptions
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.callbacks import events, registry, resources
 from neutron_lib.plugins.ml2 import api
 from oslo_config import cfg
 
-from neutron_ironlane import NAME, config, profile
+from neutron_ironlane import NAME, config, profile, trunks
 from neutron_ironlane.client import Client
+from neutron_ironlane.records import Records
 from neutron_ironlane.sync import Sync
+
+_WISHED = (portbindings.HOST_ID, portbindings.VIF_TYPE, portbindings.PROFILE, "network_id", "admin_state_up")
+"""Attributes of a port that Ironlane is told of, in one form or another."""
 
 
 class IronlaneMechanismDriver(api.MechanismDriver):
     """Touches no device, and waits for none. A port is ACTIVE when Ironlane has read the switches back."""
 
-    def initialize(self):
+    def initialize(self) -> None:
         """Called once, after all drivers are loaded."""
         config.register(cfg.CONF)
-        own = getattr(cfg.CONF, config.GROUP)
-        self._sync = Sync(Client(own.url, own.timeout))
+        own = config.own(cfg.CONF)
+        self._sync = Sync(Client(config.session(cfg.CONF), own.url, own.timeout), Records())
+        self._trunks = trunks.TrunkDriver(self._sync.start)
         registry.subscribe(self._begin, resources.PROCESS, events.AFTER_INIT)
 
     @property
-    def connectivity(self):
+    def connectivity(self) -> str:
         """Layer 2."""
-        return portbindings.CONNECTIVITY_L2
+        return str(portbindings.CONNECTIVITY_L2)
 
-    def bind_port(self, context):
+    def bind_port(self, context: Any) -> None:
         """Take a baremetal port with links, on a VLAN; what is done about it is done after the commit."""
-        port = context.current
-        links = profile.links_of(port)
-        if port[portbindings.VNIC_TYPE] != portbindings.VNIC_BAREMETAL or not links:
-            return
-        unmanaged = all(link.get("network_type") == "unmanaged" for link in links)
-        types = {"vlan", "flat"} if unmanaged else {"vlan"}
-        wanted = self._segments_of_addresses(context)
-        for segment in context.segments_to_bind:
-            if segment[api.NETWORK_TYPE] in types and (not wanted or segment[api.ID] in wanted):
-                provisioning_blocks.add_provisioning_component(
-                    context._plugin_context, port["id"], resources.PORT, NAME
-                )
-                context.set_binding(segment[api.ID], portbindings.VIF_TYPE_OTHER, {})
-                return
+        segment = self._segment(context)
+        if segment is not None:
+            plugin_context, port_id = context._plugin_context, context.current["id"]
+            provisioning_blocks.add_provisioning_component(plugin_context, port_id, resources.PORT, NAME)
+            context.set_binding(segment[api.ID], portbindings.VIF_TYPE_OTHER, {})
 
-    def create_port_precommit(self, context):
+    def create_port_precommit(self, context: Any) -> None:
         """Refuse what is malformed while the client can still be told."""
         self._check(context)
 
-    def update_port_precommit(self, context):
+    def update_port_precommit(self, context: Any) -> None:
         """Refuse what is malformed while the client can still be told."""
         self._check(context)
 
-    def update_port_postcommit(self, context):
+    def update_port_postcommit(self, context: Any) -> None:
         """The port was bound, unbound or changed. May come again, and for what is on record already."""
-        port = context.current
+        port, before = context.current, context.original
         coming = port[portbindings.VIF_TYPE] == portbindings.VIF_TYPE_UNBOUND and context.host
-        if _ours(context) and not coming:  # otherwise it is about to be bound, and this is called again
+        if not _ours(context) or coming:  # it is about to be bound, and this is called again
+            return
+        only_status = port["status"] != before["status"] and all(port[name] == before[name] for name in _WISHED)
+        if not only_status:
             self._sync.hand_over(port["id"], port["revision_number"])
+            if port.get("trunk_details"):
+                trunks.follow(context._plugin_context.elevated(), port["id"])
 
-    def delete_port_postcommit(self, context):
+    def delete_port_postcommit(self, context: Any) -> None:
         """The port is gone."""
         if _ours(context):
             self._sync.hand_over(context.current["id"], context.current["revision_number"])
 
-    def update_network_postcommit(self, context):
-        """A network that goes down takes its ports along."""
-        if context.current["admin_state_up"] != context.original["admin_state_up"]:
+    def update_network_postcommit(self, context: Any) -> None:
+        """A network that goes down takes its ports along; its name may say on which side it is."""
+        now, before = context.current, context.original
+        if now["admin_state_up"] != before["admin_state_up"] or _side(now) != _side(before):
             self._sync.compare()
 
-    def _begin(self, _resource, _event, _trigger, payload=None):  # noqa: ARG002 - as callbacks are called
+    def _begin(self, _resource: str, _event: str, _trigger: object, payload: object = None) -> None:  # noqa: ARG002
+        # Roles are loaded with the first context that asks for them, which two threads must not do at once: one of them
+        # would be refused what it may do. No request is served yet.
+        neutron_context.get_admin_context()
         self._sync.start()
 
     @staticmethod
-    def _check(context):
+    def _check(context: Any) -> None:
         port = context.current
         if port[portbindings.VNIC_TYPE] == portbindings.VNIC_BAREMETAL:
-            profile.check(port.get(portbindings.PROFILE) or {})
+            try:
+                profile.check(port.get(portbindings.PROFILE) or {})
+            except profile.Malformed as error:
+                raise exceptions.InvalidInput(error_message=str(error)) from error
+
+    def _segment(self, context: Any) -> dict[str, Any] | None:
+        """The segment that we bind the port on; None leaves it to the next driver."""
+        port, segments = context.current, context.segments_to_bind
+        beside = trunks.segment_of_parent(context._plugin_context.elevated(), port["id"])
+        if beside is not None:
+            here = [s for s in segments if s[api.PHYSICAL_NETWORK] == beside.physical_network]
+            return _first(here, {"vlan"}, set())
+        links = profile.links_of(port)
+        if port[portbindings.VNIC_TYPE] != portbindings.VNIC_BAREMETAL or not links:
+            return None
+        unmanaged = all(link.get("network_type") == "unmanaged" for link in links)
+        types = {"vlan", "flat"} if unmanaged else {"vlan"}
+        return _first(segments, types, self._segments_of_addresses(context))
 
     @staticmethod
-    def _segments_of_addresses(context):
+    def _segments_of_addresses(context: Any) -> set[str]:
         """The segments that the port's addresses are on, where its network has subnets of single segments."""
         plugin, found = context._plugin, set()
         for address in context.current.get("fixed_ips", []):
@@ -88,6 +116,15 @@ class IronlaneMechanismDriver(api.MechanismDriver):
         return found
 
 
-def _ours(context):
+def _first(segments: list[dict[str, Any]], types: set[str], wanted: set[str]) -> dict[str, Any] | None:
+    fitting = (s for s in segments if s[api.NETWORK_TYPE] in types and (not wanted or s[api.ID] in wanted))
+    return next(fitting, None)
+
+
+def _side(network: dict[str, Any]) -> bool:
+    return config.is_provider(cfg.CONF, network)
+
+
+def _ours(context: Any) -> bool:
     levels = [*(context.binding_levels or []), *(context.original_binding_levels or [])]
     return any(level[api.BOUND_DRIVER] == NAME for level in levels)

@@ -3,43 +3,87 @@
 A process of Neutron's has one thread for this. It waits for Ironlane to tell of changes; nothing is asked again and
 again. What a request could not hand over is handed over here, and what a process forgot when it died is found by
 comparing everything when the next one begins.
+
+Nothing of Neutron is imported here: what is needed of it is `Neutron`.
 """
 
+from __future__ import annotations
+
+import logging
 import os
 import threading
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from neutron.db import provisioning_blocks
-from neutron_lib import constants, exceptions
-from neutron_lib import context as neutron_context
-from neutron_lib.callbacks import resources
-from neutron_lib.plugins import directory
-from oslo_log import log as logging
-
-from neutron_ironlane import NAME, wishes
-from neutron_ironlane.client import Refused, Unreachable
+from neutron_ironlane.client import Client, Refused, Unreachable
+from neutron_ironlane.wish import same
 
 LOG = logging.getLogger(__name__)
 
-_WAIT = 20.0
-"""How long a call for events waits, seconds. It ends at once when there is one."""
+_WAIT = 5.0
+"""How long a call for events waits, seconds; it ends at once when there is one. What a request could not hand over
+waits no longer than this, once Ironlane answers again."""
 
-_WAIT_WHILE_DUE = 2.0
-"""The same while something that Ironlane refused, which may be in the way of itself, is to be tried again."""
+_SOON, _LATER = 2.0, 60.0
+"""When what was refused is tried again, seconds: where something may be in its way only for now, and where it is the
+operator who has to do something, such as to enrol a switch."""
 
 _PAUSES = (0.5, 1.0, 2.0, 5.0)
 """How long to wait after failures in a row, seconds."""
 
 
+class Neutron(Protocol):
+    """Neutron's side: what its database says, and the status of its ports."""
+
+    def wishes(self, port_ids: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
+        """What should be bound, of these ports or of all."""
+
+    def revision(self, port_id: str) -> int | None:
+        """The port's revision, None if the port is gone."""
+
+    def renew(self, port_id: str) -> None:
+        """Give the port a new revision."""
+
+    def statuses(self, port_ids: Collection[str]) -> dict[str, str]:
+        """The statuses of these ports."""
+
+    def settle(self, binding: dict[str, Any], latest: bool) -> object | None:
+        """Make the port's status what the binding says, if it is of what is wished for now.
+
+        Returns None if it is that already, else what it was derived from. Only the latest is acted upon.
+        """
+
+    def refuse(self, port_id: str) -> None:
+        """The port is in error, until a wish of it is accepted."""
+
+    def follow_trunks(self) -> None:
+        """Have every sub-port bound where its parent port is."""
+
+
+@dataclass(frozen=True)
+class _Due:
+    """A port that is to be handed over, at that time; its revision, should it be gone by then."""
+
+    revision: int
+    at: float
+
+
 class Sync:
     """One per process; `start` may be called again at any time, also after a fork."""
 
-    def __init__(self, client):
+    def __init__(self, client: Client, neutron: Neutron) -> None:
         self._client = client
+        self._neutron = neutron
         self._lock = threading.Lock()
-        self._pid = None
-        self._forget()
+        self._pid: int | None = None
+        self._due: dict[str, _Due] = {}
+        self._stream: str | None = None
+        self._change = 0
+        self._reached = True
 
-    def start(self):
+    def start(self) -> None:
         """Have the thread run in this process."""
         with self._lock:
             if self._pid == os.getpid():
@@ -48,32 +92,42 @@ class Sync:
             self._forget()
         threading.Thread(target=self._run, name="ironlane-sync", daemon=True).start()
 
-    def compare(self):
+    def stop(self) -> None:
+        """Have the thread end, after the call that it is in."""
+        self._pid = None
+
+    def compare(self) -> None:
         """Compare everything at the next opportunity."""
         self._stream = None
 
-    def hand_over(self, port_id, revision):
+    def hand_over(self, port_id: str, revision: int) -> None:
         """Tell Ironlane what is wished for a port now: at once if it answers, else later.
 
         `revision` is the port's, should it be gone.
         """
         self.start()
         if not self._reached:
-            self._due[port_id] = revision
+            self._postpone(port_id, revision)
             return
         try:
             self._tell(port_id, revision)
         except Unreachable as error:
             LOG.warning("port %s is handed over later: %s", port_id, error)
             self._reached = False
-            self._due[port_id] = revision
+            self._postpone(port_id, revision)
+        except Exception:  # such as the database's: ML2 swallows it, and nobody would come back to the port
+            LOG.exception("port %s is handed over later", port_id)
+            self._postpone(port_id, revision)
 
-    def _forget(self):
+    def _forget(self) -> None:
         self._due = {}
         self._stream, self._change = None, 0
         self._reached = True
 
-    def _run(self):
+    def _postpone(self, port_id: str, revision: int, seconds: float = 0.0) -> None:
+        self._due[port_id] = _Due(revision, time.monotonic() + seconds)
+
+    def _run(self) -> None:
         failures = 0
         pause = threading.Event()
         while self._pid == os.getpid():
@@ -87,27 +141,36 @@ class Sync:
                 pause.wait(_PAUSES[min(failures, len(_PAUSES) - 1)])
                 failures += 1
 
-    def _round(self):
-        if self._stream is None:
-            self._compare()
+    def _round(self) -> None:
+        stream = self._stream
+        if stream is None:
+            stream = self._compare()
         self._hand_over_due()
-        wait = _WAIT_WHILE_DUE if self._due else _WAIT
-        stream, change = self._stream, self._change
-        told = self._client.events(stream or "", change, wait)
-        if self._stream is None or told["stream"] != stream:
+        told = self._client.events(stream, self._change, self._wait())
+        self._reached = True
+        if not stream == self._stream == told["stream"]:
             self._stream = None  # another database, or somebody wants a comparison
             return
         for binding in told["bindings"]:
             self._take_status(binding)
         self._change = told["change"]
 
-    def _compare(self):
-        """Neutron's truth against Ironlane's record. That is read first: what is on it was in Neutron before."""
+    def _wait(self) -> float:
+        moments = [due.at for due in list(self._due.values())]
+        return max(0.1, min([_WAIT, *(at - time.monotonic() for at in moments)]))
+
+    def _compare(self) -> str:
+        """Neutron's truth against Ironlane's record. That is read first: what is on it was in Neutron before.
+
+        Returns the stream from which to follow changes.
+        """
         told = self._client.list()
         known = {binding["id"]: binding for binding in told["bindings"]}
-        self._reached, self._stream, self._change = True, told["stream"], told["change"]
-        wished = wishes.current(neutron_context.get_admin_context())
-        missing = [port for port, wish in wished.items() if port not in known or not wishes.same(known[port], wish)]
+        stream = str(told["stream"])
+        self._reached, self._stream, self._change = True, stream, int(told["change"])
+        self._neutron.follow_trunks()
+        wished = self._neutron.wishes()
+        missing = [port for port, wish in wished.items() if port not in known or not same(known[port], wish)]
         surplus = [port for port in known if port not in wished]
         if missing or surplus:
             LOG.warning("Ironlane lacks the wishes of ports %s and still has those of %s", missing, surplus)
@@ -115,70 +178,71 @@ class Sync:
             self._withdraw(port, known[port]["revision"])
         for port in missing:
             self._tell(port, 0)
-        for port in wished.keys() & known.keys():
-            self._take_status(known[port])
+        statuses = self._neutron.statuses(wished.keys() & known.keys())
+        for port, status in statuses.items():
+            if status != known[port]["status"]:
+                self._take_status(known[port])
+        return stream
 
-    def _hand_over_due(self):
-        for port_id, revision in list(self._due.items()):
+    def _hand_over_due(self) -> None:
+        now = time.monotonic()
+        for port_id, due in list(self._due.items()):
+            if due.at > now:
+                continue
             self._due.pop(port_id, None)
             try:
-                self._tell(port_id, revision)
+                self._tell(port_id, due.revision)
             except Exception:
-                self._due.setdefault(port_id, revision)
+                self._due.setdefault(port_id, due)
                 raise
 
-    def _tell(self, port_id, revision):
-        context = neutron_context.get_admin_context()
-        wish = wishes.current(context, [port_id]).get(port_id)
+    def _tell(self, port_id: str, revision: int) -> None:
+        """Make Ironlane's record what Neutron's database says of a port now. Repeating it is harmless."""
+        wish = self._neutron.wishes([port_id]).get(port_id)
         if wish is None:
-            self._withdraw(port_id, _revision(context, port_id, revision))
+            now = self._neutron.revision(port_id)
+            self._withdraw(port_id, revision if now is None else now)
             return
         try:
             binding = self._client.put(port_id, wish)
         except Refused as refused:
-            if refused.code == "StaleRevision":
-                LOG.debug("port %s: %s", port_id, refused)
-                return
-            LOG.error("port %s cannot be bound: %s", port_id, refused)
-            if refused.status == 409:
-                self._due[port_id] = revision  # who is in the way may leave
-            else:
-                directory.get_plugin().update_port_status(context, port_id, constants.PORT_STATUS_ERROR)
+            self._take_refusal(port_id, revision, refused)
             return
         self._take_status(binding)
 
-    def _withdraw(self, port_id, revision):
+    def _take_refusal(self, port_id: str, revision: int, refused: Refused) -> None:
+        if refused.code == "StaleRevision":
+            LOG.debug("port %s: %s", port_id, refused)
+            if self._client.get(port_id) is None:
+                # It was taken back as of this very revision, because of something else: its network was down.
+                self._neutron.renew(port_id)
+                self._tell(port_id, revision)
+            return
+        LOG.error("port %s cannot be bound: %s", port_id, refused)
+        self._postpone(port_id, revision, _SOON if refused.may_change else _LATER)
+        if not refused.may_change:
+            self._neutron.refuse(port_id)
+
+    def _withdraw(self, port_id: str, revision: int) -> None:
         try:
             self._client.delete(port_id, revision)
         except Refused as refused:
             LOG.debug("port %s: %s", port_id, refused)
 
-    def _take_status(self, binding):
-        """What Ironlane read back becomes the port's status, if it is of what is wished for now."""
-        context, port_id = neutron_context.get_admin_context(), binding["id"]
-        wish = wishes.current(context, [port_id]).get(port_id)
-        if wish is None or not wishes.same(binding, wish):
-            return
-        plugin = directory.get_plugin()
-        try:
-            status = plugin.get_port(context, port_id)["status"]
-        except exceptions.PortNotFound:
-            return
-        active = binding["status"] == constants.PORT_STATUS_ACTIVE
-        if active and status != constants.PORT_STATUS_ACTIVE:
-            provisioning_blocks.provisioning_complete(context, port_id, resources.PORT, NAME)
-        elif not active and status == constants.PORT_STATUS_ACTIVE:
-            LOG.warning("port %s is not as it should be any more: %s", port_id, binding["reason"])
-            provisioning_blocks.add_provisioning_component(context, port_id, resources.PORT, NAME)
-            plugin.update_port_status(context, port_id, constants.PORT_STATUS_DOWN)
+    def _take_status(self, binding: dict[str, Any]) -> None:
+        """What Ironlane read back becomes the port's status.
+
+        Several threads and processes do this at once, each with what it was told some time ago. So Ironlane is asked
+        before a status is changed, and again after: the last one to write it has seen the last of what Ironlane says.
+        """
+        port_id, seen = str(binding["id"]), self._neutron.settle(binding, latest=False)
+        before: object = None
+        while seen is not None and seen != before:
+            latest = self._client.get(port_id)
+            if latest is None:
+                return  # taken back: whoever did it changed the port, and its status with it
+            before, seen = seen, self._neutron.settle(latest, latest=True)
 
 
-def _revision(context, port_id, otherwise):
-    try:
-        return directory.get_plugin().get_port(context, port_id)["revision_number"]
-    except exceptions.PortNotFound:
-        return otherwise
-
-
-def _foreseen(error):
+def _foreseen(error: Exception) -> bool:
     return isinstance(error, Unreachable | Refused)

@@ -1,0 +1,78 @@
+"""What the ML2 driver's `Sync` needs of a Neutron, in memory: ports with a wish, a revision and a status.
+
+It behaves as Neutron's database does under `records.py`: a status is changed only where the latest binding says so.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from neutron_ironlane.wish import same
+
+
+@dataclass
+class Port:
+    wish: dict[str, Any] | None
+    revision: int = 1
+    status: str = "DOWN"
+
+
+@dataclass
+class FakeNeutron:
+    ports: dict[str, Port] = field(default_factory=dict)
+    changed: list[tuple[str, str]] = field(default_factory=list)
+    """Each change of a status, in order."""
+    before_settling: Callable[[], None] = lambda: None
+    """Called between the question what is wished for and the change of a status, as another request might come."""
+    _lock: Any = field(default_factory=threading.RLock)
+
+    def bind(self, port_id: str, wish: dict[str, Any] | None) -> int:
+        """A request of Neutron's API: another wish, another revision, DOWN."""
+        with self._lock:
+            port = self.ports.setdefault(port_id, Port(None, 0))
+            port.wish, port.revision, port.status = wish, port.revision + 1, "DOWN"
+            return port.revision
+
+    def wishes(self, port_ids: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
+        with self._lock:
+            return {
+                ident: port.wish | {"revision": port.revision}
+                for ident, port in self.ports.items()
+                if port.wish is not None and (port_ids is None or ident in port_ids)
+            }
+
+    def statuses(self, port_ids: Collection[str]) -> dict[str, str]:
+        return {ident: self.ports[ident].status for ident in port_ids if ident in self.ports}
+
+    def revision(self, port_id: str) -> int | None:
+        return self.ports[port_id].revision if port_id in self.ports else None
+
+    def renew(self, port_id: str) -> None:
+        self.ports[port_id].revision += 1
+
+    def refuse(self, port_id: str) -> None:
+        self._change(port_id, "ERROR")
+
+    def follow_trunks(self) -> None:
+        """There are none."""
+
+    def settle(self, binding: dict[str, Any], latest: bool) -> object | None:
+        port_id = str(binding["id"])
+        wish = self.wishes([port_id]).get(port_id)
+        if wish is None:
+            return None
+        self.before_settling()
+        with self._lock:
+            wanted = "ACTIVE" if binding["status"] == "ACTIVE" and same(binding, wish) else "DOWN"
+            if self.ports[port_id].status == wanted:
+                return None
+            if latest and wish == self.wishes([port_id]).get(port_id):
+                self._change(port_id, wanted)
+            return latest, binding["change"], wish
+
+    def _change(self, port_id: str, status: str) -> None:
+        self.ports[port_id].status = status
+        self.changed.append((port_id, status))

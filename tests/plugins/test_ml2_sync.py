@@ -1,0 +1,237 @@
+"""The ML2 driver keeps Ironlane and Neutron in line: against the real fabric API, with a Neutron in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from keystoneauth1.session import Session
+from neutron_ironlane.client import Client
+from neutron_ironlane.sync import Sync
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ironlane.store.database import Store, open_store
+from ironlane.store.tables import metadata
+from tests.api.fabric.test_bindings import BLUE, RED, body, obey
+from tests.plugins.fabric import fabric, listening
+from tests.plugins.neutron_side import FakeNeutron
+
+ONE, TWO = (str(uuid.UUID(int=number)) for number in (11, 12))
+
+
+def wish(**changed: Any) -> dict[str, Any]:
+    whole = {"parent_id": None, **body(**changed)}
+    del whole["revision"]
+    return whole
+
+
+class Ironlane:
+    """The fabric API at an address that stays the same when it is stopped, and comes back with another store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            self._port = int(taken.getsockname()[1])
+        self.client = Client(Session(), f"http://127.0.0.1:{self._port}", timeout=10)
+        self.fails_for = ""
+        self._running = AsyncExitStack()
+        self._stopping = asyncio.Event()
+
+    async def start(self) -> None:
+        self._stopping = asyncio.Event()
+        app = await fabric(self.store, self._stopping)
+        await self._running.enter_async_context(listening(self._sometimes(app), self._port))
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        await self._running.aclose()
+
+    def _sometimes(self, app: ASGIApp) -> ASGIApp:
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            if self.fails_for and scope["path"].endswith(self.fails_for):
+                told = b'{"error": {"code": "Internal", "message": "a mistake of ours"}}'
+                headers = [(b"content-type", b"application/json")]
+                await send({"type": "http.response.start", "status": 500, "headers": headers})
+                await send({"type": "http.response.body", "body": told})
+            else:
+                await app(scope, receive, send)
+
+        return answer
+
+
+@pytest.fixture
+async def ironlane(store: Store) -> AsyncIterator[Ironlane]:
+    running = Ironlane(store)
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+def neutron() -> FakeNeutron:
+    return FakeNeutron()
+
+
+@pytest.fixture
+async def sync(ironlane: Ironlane, neutron: FakeNeutron) -> AsyncIterator[Sync]:
+    made = Sync(ironlane.client, neutron)
+    yield made
+    made.stop()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not true():  # noqa: ASYNC110 - another thread's doing
+            await asyncio.sleep(0.02)
+
+
+async def request(sync: Sync, neutron: FakeNeutron, port: str, wished: dict[str, Any] | None) -> None:
+    """What a request of Neutron's API comes to."""
+    revision = neutron.bind(port, wished)
+    await asyncio.to_thread(sync.hand_over, port, revision)
+
+
+async def bindings(ironlane: Ironlane) -> dict[str, Any]:
+    return {b["id"]: b for b in (await asyncio.to_thread(ironlane.client.list))["bindings"]}
+
+
+async def until_bound(ironlane: Ironlane, port: str) -> None:
+    """Until this one is bound and no other."""
+    async with asyncio.timeout(60):
+        while set(await bindings(ironlane)) != {port}:  # noqa: ASYNC110 - another thread's doing
+            await asyncio.sleep(0.02)
+
+
+async def test_a_port_is_active_when_ironlane_says_so_and_down_when_it_does_not_any_more(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron
+) -> None:
+    sync.start()
+    await request(sync, neutron, ONE, wish())
+    assert (await bindings(ironlane))[ONE]["status"] == "DOWN"
+    assert neutron.changed == []
+    await obey(ironlane.store)
+    await until(lambda: neutron.ports[ONE].status == "ACTIVE")
+    await request(sync, neutron, ONE, wish(network_id=BLUE, vlan=251))
+    await obey(ironlane.store)
+    await obey(ironlane.store)
+    await until(lambda: neutron.ports[ONE].status == "ACTIVE")
+    await request(sync, neutron, ONE, None)
+    assert await bindings(ironlane) == {}
+    assert neutron.changed == [(ONE, "ACTIVE")] * 2
+
+
+async def test_nothing_is_lost_while_ironlane_is_away(sync: Sync, ironlane: Ironlane, neutron: FakeNeutron) -> None:
+    await request(sync, neutron, ONE, wish())
+    await ironlane.stop()
+    await request(sync, neutron, TWO, wish(network_id=BLUE, vlan=251))
+    await request(sync, neutron, ONE, None)
+    assert neutron.ports[TWO].status == "DOWN"
+    await ironlane.start()
+    await until_bound(ironlane, TWO)
+
+
+async def test_a_process_that_begins_makes_up_for_one_that_died(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron
+) -> None:
+    neutron.bind(ONE, wish())  # and the process died before it handed that over
+    await asyncio.to_thread(ironlane.client.put, TWO, wish(network_id=BLUE, vlan=251) | {"revision": 1})
+    sync.start()
+    await until_bound(ironlane, ONE)
+
+
+async def test_another_database_of_ironlanes_is_told_everything(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron, tmp_path: Path
+) -> None:
+    sync.start()
+    await request(sync, neutron, ONE, wish())
+    await obey(ironlane.store)
+    await until(lambda: neutron.ports[ONE].status == "ACTIVE")
+    await ironlane.stop()
+    ironlane.store = open_store(f"sqlite:///{tmp_path}/other.sqlite")
+    await ironlane.store.write(lambda tx: metadata.create_all(tx.connection))
+    await ironlane.start()
+    await until(lambda: neutron.ports[ONE].status == "DOWN")
+    await obey(ironlane.store)
+    await until(lambda: neutron.ports[ONE].status == "ACTIVE")
+    await ironlane.stop()
+    await ironlane.store.close()
+
+
+async def test_what_was_told_long_ago_changes_no_status(sync: Sync, ironlane: Ironlane, neutron: FakeNeutron) -> None:
+    neutron.bind(ONE, wish())
+    down = await asyncio.to_thread(ironlane.client.put, ONE, wish() | {"revision": 1})
+    await obey(ironlane.store)
+    active = await asyncio.to_thread(ironlane.client.get, ONE)
+    assert (down["status"], active["status"]) == ("DOWN", "ACTIVE")
+    neutron.ports[ONE].status = "ACTIVE"
+    await asyncio.to_thread(sync._take_status, down)
+    assert neutron.changed == [], "an answer from before it was ACTIVE takes that away"
+    await asyncio.to_thread(ironlane.client.put, ONE, wish(network_id=BLUE, vlan=251) | {"revision": 2})
+    neutron.ports[ONE].status = "DOWN"
+    await asyncio.to_thread(sync._take_status, active)
+    assert neutron.changed == [], "ACTIVE, and nobody has read it back"
+
+
+async def test_who_changes_a_status_has_seen_the_last_of_it(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron
+) -> None:
+    neutron.bind(ONE, wish())
+    binding = await asyncio.to_thread(ironlane.client.put, ONE, wish() | {"revision": 1})
+    await obey(ironlane.store)
+    looks = iter(range(9))
+
+    def rebind() -> None:
+        if next(looks) == 1:
+            neutron.bind(ONE, wish(network_id=BLUE, vlan=251))
+
+    neutron.before_settling = rebind
+    await asyncio.to_thread(sync._take_status, binding)
+    assert neutron.ports[ONE].status == "DOWN", "another request came between the look and the change"
+    assert neutron.changed == []
+
+
+async def test_a_wish_that_was_taken_back_at_the_same_revision_comes_back(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron
+) -> None:
+    await request(sync, neutron, ONE, wish())
+    port = neutron.ports[ONE]
+    wished, port.wish = port.wish, None  # its network goes down, which is no change of the port
+    await asyncio.to_thread(sync.hand_over, ONE, port.revision)
+    assert await bindings(ironlane) == {}
+    port.wish = wished
+    await asyncio.to_thread(sync.hand_over, ONE, port.revision)
+    await until_bound(ironlane, ONE)
+    assert port.revision == 2
+
+
+async def test_a_port_that_cannot_be_bound_is_in_error_until_it_can(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron
+) -> None:
+    sync.start()
+    strange = {"local_link_information": [{"switch_id": "02:00:00:00:00:99", "port_id": "x", "switch_info": "no"}]}
+    await request(sync, neutron, ONE, wish(profile=strange))
+    await until(lambda: neutron.ports[ONE].status == "ERROR")
+    await request(sync, neutron, ONE, wish())
+    await obey(ironlane.store)
+    await until(lambda: neutron.ports[ONE].status == "ACTIVE")
+
+
+async def test_one_wish_that_fails_holds_up_no_other(sync: Sync, ironlane: Ironlane, neutron: FakeNeutron) -> None:
+    ironlane.fails_for = ONE
+    sync.start()
+    await request(sync, neutron, ONE, wish(network_id=BLUE, vlan=251))
+    await request(sync, neutron, TWO, wish(network_id=RED))
+    assert set(await bindings(ironlane)) == {TWO}
+    assert neutron.ports[ONE].status == "DOWN"
+    await obey(ironlane.store)
+    await until(lambda: neutron.ports[TWO].status == "ACTIVE")
+    await request(sync, neutron, TWO, None)
+    await obey(ironlane.store)
+    ironlane.fails_for = ""
+    await until_bound(ironlane, ONE)
