@@ -140,7 +140,7 @@ class Service:
         """Set when the process is about to end: requests that wait for something are answered."""
         self.app = Mounts(
             {
-                "/networking": networking.create(self.store, identity=self.identity),
+                "/networking": networking.create(self.store, identity=self.identity, limits=settings.limits),
                 "/baremetal": baremetal.create(
                     self.store,
                     heartbeat_timeout=int(settings.agent_silence),

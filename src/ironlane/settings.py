@@ -28,6 +28,7 @@ from ironlane.boot.services import BootServicesSettings
 from ironlane.model.cabling import CablingCheck, CablingPolicy
 from ironlane.model.errors import Permanent
 from ironlane.model.inventory import is_secret_name
+from ironlane.model.quota import DEFAULT_LIMITS, UNLIMITED, Limits
 from ironlane.store.inspection import AddPorts
 from ironlane.store.vault import new_key
 
@@ -179,6 +180,18 @@ class Settings(BaseSettings):
     soft_power_timeout: float = 600.0
     """How long an operating system may take to shut down when it is asked to and the client gives no timeout."""
 
+    quota_network: int = Field(DEFAULT_LIMITS["network"], ge=UNLIMITED)
+    """Networks that one project may have, unless its own quota says otherwise; -1: as many as it likes."""
+
+    quota_subnet: int = Field(DEFAULT_LIMITS["subnet"], ge=UNLIMITED)
+    """Subnets that one project may have; likewise."""
+
+    quota_port: int = Field(DEFAULT_LIMITS["port"], ge=UNLIMITED)
+    """Network ports that one project may have; likewise. Those that a conductor makes are no project's."""
+
+    quota_trunk: int = Field(DEFAULT_LIMITS["trunk"], ge=UNLIMITED)
+    """Trunks that one project may have; likewise."""
+
     tftp_server: str = "127.0.0.1"
     """TFTP server in the DHCP answers of servers that boot a ramdisk."""
 
@@ -320,6 +333,11 @@ class Settings(BaseSettings):
     @property
     def cabling(self) -> CablingPolicy:
         return CablingPolicy(self.cabling_check, timedelta(seconds=self.cabling_fresh))
+
+    @property
+    def limits(self) -> Limits:
+        """What a project may have of each kind by default."""
+        return {kind: getattr(self, f"quota_{kind}") for kind in DEFAULT_LIMITS}
 
     @property
     def ttl(self) -> timedelta:

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from ironlane.api import http
 from ironlane.api.identity.base import Authenticator
 from ironlane.api.networking import errors, routes
+from ironlane.model.quota import DEFAULT_LIMITS, Limits
 from ironlane.store.database import Store
 
 PUBLIC = (("GET", "/"), ("GET", "/v2.0"))
@@ -19,6 +20,7 @@ def create(
     page_limit: int | None = None,
     body_limit: int = http.BODY_LIMIT,
     identity: Authenticator | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> FastAPI:
     """Make the application. Its OpenAPI document is at `/openapi.json`.
 
@@ -28,6 +30,7 @@ def create(
             links to further pages); None: lists are whole.
         body_limit: bytes of a request body at the most.
         identity: finds out who makes a request; None: everybody is an admin.
+        limits: what a project may have of each kind unless its own quota says otherwise.
     """
     app = FastAPI(
         title="Ironlane Networking API",
@@ -39,6 +42,7 @@ def create(
     )
     app.state.store = store
     app.state.page_limit = page_limit
+    app.state.limits = limits
     errors.install(app)
     http.install(app, errors.failure, body_limit=body_limit, identity=identity, public=PUBLIC)
     routes.install(app)

@@ -12,6 +12,7 @@ _COLLECTIONS = {
     "subnet": "subnets",
     "port": "ports",
     "trunk": "trunks",
+    "quota": "quotas",
     "availability_zone": "availability_zones",
     "extension": "extensions",
 }

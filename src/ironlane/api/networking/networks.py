@@ -17,6 +17,7 @@ from ironlane.api.listing import Attribute, flag, integer
 from ironlane.api.networking.fields import Body, Flag, Integer, Owned, Tags, Text
 from ironlane.api.networking.requests import (
     BULK_MAX,
+    LimitsDep,
     ProjectDep,
     RevisionDep,
     StoreDep,
@@ -137,9 +138,9 @@ class NetworkChange(Body):
     network: NetworkUpdate
 
 
-async def create(body: NetworksCreate, store: StoreDep, project: ProjectDep) -> JSONResponse:
+async def create(body: NetworksCreate, store: StoreDep, project: ProjectDep, limits: LimitsDep) -> JSONResponse:
     news = [item.new(project) for item in body.items()]
-    made = await store.write(lambda tx: create_all(tx, PLURAL, news, networks.create))
+    made = await store.write(lambda tx: create_all(tx, PLURAL, news, networks.create, kind=NOUN, limits=limits))
     return created(NOUN, PLURAL, [view(network) for network in made], bulk=body.networks is not None)
 
 

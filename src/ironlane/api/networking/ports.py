@@ -19,6 +19,7 @@ from ironlane.api.listing import Attribute, address, flag, integer, mac
 from ironlane.api.networking.fields import Address, Body, Flag, Integer, NullableText, Owned, Profile, Tags, Text, Uuid
 from ironlane.api.networking.requests import (
     BULK_MAX,
+    LimitsDep,
     ProjectDep,
     RevisionDep,
     StoreDep,
@@ -170,9 +171,9 @@ class PortChange(Body):
 _OWNER = frozenset({"project_id", "tenant_id"})
 
 
-async def create(body: PortsCreate, store: StoreDep, project: ProjectDep) -> JSONResponse:
+async def create(body: PortsCreate, store: StoreDep, project: ProjectDep, limits: LimitsDep) -> JSONResponse:
     news = [item.new(project) for item in body.items()]
-    made = await store.write(lambda tx: create_all(tx, PLURAL, news, ports.create))
+    made = await store.write(lambda tx: create_all(tx, PLURAL, news, ports.create, kind=NOUN, limits=limits))
     return created(NOUN, PLURAL, [view(port) for port in made], bulk=body.ports is not None)
 
 

@@ -16,12 +16,22 @@ from ironlane.api.listing import Attribute, Collected, parse
 from ironlane.api.networking.errors import REVISION_MISMATCH
 from ironlane.api.networking.fields import canonical_uuid
 from ironlane.model.errors import Conflict, Invalid, NotFound, Rejected
+from ironlane.model.quota import Limits
+from ironlane.store import quotas
 from ironlane.store.database import Store, Tx
 
 BULK_MAX = 1000
 """Objects in one bulk request at the most: they are one transaction, and others wait for it."""
 
-New = TypeVar("New")
+
+class Owned(Protocol):
+    """Anything that is some project's."""
+
+    @property
+    def project_id(self) -> str: ...
+
+
+New = TypeVar("New", bound=Owned)
 Made = TypeVar("Made")
 View = dict[str, Any]
 
@@ -57,9 +67,16 @@ async def _revision(if_match: Annotated[str | None, Header()] = None) -> int | N
     return int(match.group(1))
 
 
+async def _limits(request: Request) -> Limits:
+    limits: Limits = request.app.state.limits
+    return limits
+
+
 StoreDep = Annotated[Store, Depends(_store)]
 ProjectDep = Annotated[str, Depends(_project)]
 """Whose a new thing is, when the body does not say: the caller's project's, else nobody's."""
+LimitsDep = Annotated[Limits, Depends(_limits)]
+"""What a project may have of each kind, unless its own quota says otherwise."""
 RevisionDep = Annotated[int | None, Depends(_revision)]
 """The revision that a client insists on: `If-Match: revision_number=N`."""
 
@@ -87,8 +104,15 @@ def expect_revision(noun: str, thing: Revised, revision: int | None) -> None:
         )
 
 
-def create_all(tx: Tx, plural: str, news: Sequence[New], create: Callable[[Tx, New], Made]) -> list[Made]:
-    """Create all or, when one is refused, none: it is one transaction. The error says which one it was."""
+def create_all(
+    tx: Tx, plural: str, news: Sequence[New], create: Callable[[Tx, New], Made], *, kind: str, limits: Limits
+) -> list[Made]:
+    """Create all or, when one is refused, none: it is one transaction. The error says which one it was.
+
+    Raises:
+        Conflict: `OverQuota`; besides what `create` raises.
+    """
+    quotas.claim(tx, kind, [new.project_id for new in news], limits)
     made = []
     for index, new in enumerate(news):
         try:

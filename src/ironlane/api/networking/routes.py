@@ -7,7 +7,17 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
-from ironlane.api.networking import availability_zones, discovery, extensions, networks, ports, subnets, tags, trunks
+from ironlane.api.networking import (
+    availability_zones,
+    discovery,
+    extensions,
+    networks,
+    ports,
+    quotas,
+    subnets,
+    tags,
+    trunks,
+)
 
 
 class Route(NamedTuple):
@@ -50,6 +60,15 @@ ROUTES = (
     Route("GET", "/v2.0/trunks/{ident}/get_subports", trunks.get_subports),
     Route("PUT", "/v2.0/trunks/{ident}/add_subports", trunks.add_subports),
     Route("PUT", "/v2.0/trunks/{ident}/remove_subports", trunks.remove_subports),
+    Route("GET", "/v2.0/quotas", quotas.list_),
+    Route("GET", "/v2.0/quotas/project", quotas.project),
+    Route("GET", "/v2.0/quotas/tenant", quotas.tenant),
+    Route("GET", "/v2.0/quotas/{project_id}", quotas.show),
+    Route("PUT", "/v2.0/quotas/{project_id}", quotas.update),
+    Route("DELETE", "/v2.0/quotas/{project_id}", quotas.delete, 204),
+    Route("GET", "/v2.0/quotas/{project_id}/default", quotas.default),
+    Route("GET", "/v2.0/quotas/{project_id}/details", quotas.details),
+    Route("GET", "/v2.0/quotas/{project_id}/details.json", quotas.details_json),
     Route("GET", "/v2.0/{collection}/{ident}/tags", tags.list_),
     Route("POST", "/v2.0/{collection}/{ident}/tags", tags.create, 201),
     Route("PUT", "/v2.0/{collection}/{ident}/tags", tags.replace),

@@ -13,6 +13,7 @@ from ironlane.api.listing import Attribute, address, flag, integer
 from ironlane.api.networking.fields import Address, Body, Flag, Integer, Owned, Tags, Text, Uuid
 from ironlane.api.networking.requests import (
     BULK_MAX,
+    LimitsDep,
     ProjectDep,
     RevisionDep,
     StoreDep,
@@ -138,9 +139,9 @@ class SubnetChange(Body):
     subnet: SubnetUpdate
 
 
-async def create(body: SubnetsCreate, store: StoreDep, project: ProjectDep) -> JSONResponse:
+async def create(body: SubnetsCreate, store: StoreDep, project: ProjectDep, limits: LimitsDep) -> JSONResponse:
     news = [item.new(project) for item in body.items()]
-    made = await store.write(lambda tx: create_all(tx, PLURAL, news, subnets.create))
+    made = await store.write(lambda tx: create_all(tx, PLURAL, news, subnets.create, kind=NOUN, limits=limits))
     return created(NOUN, PLURAL, [view(subnet) for subnet in made], bulk=body.subnets is not None)
 
 

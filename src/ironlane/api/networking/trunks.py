@@ -17,6 +17,7 @@ from ironlane.api.listing import Attribute, flag, integer
 from ironlane.api.networking.fields import Body, Flag, Integer, Owned, Tags, Text, Uuid
 from ironlane.api.networking.requests import (
     BULK_MAX,
+    LimitsDep,
     ProjectDep,
     RevisionDep,
     StoreDep,
@@ -122,9 +123,9 @@ class SubPorts(Body):
     sub_ports: SubPortList
 
 
-async def create(body: TrunksCreate, store: StoreDep, project: ProjectDep) -> JSONResponse:
+async def create(body: TrunksCreate, store: StoreDep, project: ProjectDep, limits: LimitsDep) -> JSONResponse:
     news = [item.new(project) for item in body.items()]
-    made = await store.write(lambda tx: create_all(tx, PLURAL, news, trunks.create))
+    made = await store.write(lambda tx: create_all(tx, PLURAL, news, trunks.create, kind=NOUN, limits=limits))
     return created(NOUN, PLURAL, [view(trunk) for trunk in made], bulk=body.trunks is not None)
 
 

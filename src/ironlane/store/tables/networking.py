@@ -1,4 +1,4 @@
-"""Networks, subnets, ports and trunks: what tenants ask for."""
+"""Networks, subnets, ports and trunks: what tenants ask for, and how much of it they may have."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ networks = sa.Table(
     "networks",
     metadata,
     uuid("id", primary_key=True),
-    text("project_id"),
+    text("project_id", index=True),
     text("name", index=True),
     text("description"),
     flag("admin_state_up", True),
@@ -53,7 +53,7 @@ subnets = sa.Table(
     metadata,
     uuid("id", primary_key=True),
     uuid("network_id", sa.ForeignKey("networks.id"), nullable=False, index=True),
-    text("project_id"),
+    text("project_id", index=True),
     text("name"),
     text("description"),
     sa.Column("ip_version", sa.Integer, nullable=False),
@@ -75,7 +75,7 @@ ports = sa.Table(
     metadata,
     uuid("id", primary_key=True),
     uuid("network_id", sa.ForeignKey("networks.id"), nullable=False, index=True),
-    text("project_id"),
+    text("project_id", index=True),
     text("name"),
     text("description"),
     text("mac_address", 17, index=True),
@@ -111,7 +111,7 @@ trunks = sa.Table(
     "trunks",
     metadata,
     uuid("id", primary_key=True),
-    text("project_id"),
+    text("project_id", index=True),
     text("name", index=True),
     text("description"),
     flag("admin_state_up", True),
@@ -129,4 +129,13 @@ trunk_subports = sa.Table(
     text("segmentation_type", 16, default="vlan"),
     sa.Column("segmentation_id", sa.Integer, nullable=False),
     sa.UniqueConstraint("trunk_id", "segmentation_id"),
+)
+
+quotas = sa.Table(
+    # Only what an administrator set for a project; all others have what the settings say.
+    "quotas",
+    metadata,
+    text("project_id", primary_key=True),
+    text("resource", 32, primary_key=True),  # "network", "port", …: see `model.quota`
+    sa.Column("limit", sa.Integer, nullable=False),
 )
