@@ -94,7 +94,7 @@ class RequestScope:
             log.info(
                 "request",
                 request_id=request_id,
-                client_request_id=(_header(scope, b"x-openstack-request-id") or b"").decode("latin-1")[:64],
+                client_request_id=(header(scope, b"x-openstack-request-id") or b"").decode("latin-1")[:64],
                 method=scope["method"],
                 path=scope["path"],
                 status=status,
@@ -147,11 +147,11 @@ def _new_uuid() -> uuid.UUID:
 
 
 def _has_body(scope: Scope) -> bool:
-    length = _header(scope, b"content-length")
-    return (length is not None and length != b"0") or _header(scope, b"transfer-encoding") is not None
+    length = header(scope, b"content-length")
+    return (length is not None and length != b"0") or header(scope, b"transfer-encoding") is not None
 
 
-def _header(scope: Scope, name: bytes) -> bytes | None:
+def header(scope: Scope, name: bytes) -> bytes | None:
     """A header as it came, by its name in small letters, which is how ASGI gives them."""
     found: bytes | None = next((value for key, value in scope["headers"] if key == name), None)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from ironlane.api import http
+from ironlane.api.direct import DirectApi
 from ironlane.api.identity.base import Authenticator
 from ironlane.api.networking import errors, routes
 from ironlane.model.quota import DEFAULT_LIMITS, Limits
@@ -32,7 +33,7 @@ def create(
         identity: finds out who makes a request; None: everybody is an admin.
         limits: what a project may have of each kind unless its own quota says otherwise.
     """
-    app = FastAPI(
+    app = DirectApi(
         title="Ironlane Networking API",
         version="2.0",
         description="Networks, subnets and ports for bare-metal servers, as Neutron's API v2.0.",

@@ -46,8 +46,7 @@ class Revised(Protocol):
     def revision_number(self) -> int: ...
 
 
-# Dependencies are coroutines, though they wait for nothing: FastAPI runs plain functions on a thread, at ten times the
-# cost.
+# Dependencies are coroutines, though they wait for nothing: `api/direct.py` calls no others.
 async def _store(request: Request) -> Store:
     store = request.app.state.store
     assert isinstance(store, Store)  # noqa: S101 - set in app.create, and nowhere else
