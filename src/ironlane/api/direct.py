@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from fastapi import FastAPI
@@ -31,7 +31,8 @@ from ironlane.api.http import header
 Problem = dict[str, Any]
 """What is wrong with a request, as pydantic tells it."""
 
-_ErrorHandlers = Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]
+_ErrorHandlers = Mapping[Any, Callable[[Request, Any], Any]]
+"""Coroutine functions by the kind of exception that they answer."""
 _MISSING: Any = object()
 
 
