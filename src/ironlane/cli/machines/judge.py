@@ -13,6 +13,8 @@ from ironlane.lab.machines.rack import MachineRack, ServerPlan
 
 _LIFE = ("inspection", "cleaning", "deployment", "the tenant's system", "cleaning")
 _SYSTEM = 3
+_FIRST_STAGE = re.compile(r"NBP filename is \S+/snponly\.efi\b.*NBP file downloaded successfully\.", re.DOTALL)
+"""UEFI's own words when it has loaded iPXE by TFTP."""
 
 
 @dataclass(slots=True)
@@ -33,10 +35,8 @@ class Judge:
                 await self._bond(plan, told)
             address = next((IPv4Address(line.split()[1]) for line in told if line.startswith("address ")), None)
             self._check(address in plan.tenant.here.network, f"{plan.name} has the address {address}")
-            for peer in self.rack.peers.values():
-                wanted = peer.name == f"{plan.tenant.name}-peer"
-                found = address is not None and await peer.reaches(address)
-                self._check(found is wanted, f"{peer.name} {'reaches' if found else 'does not reach'} {plan.name}")
+            if address is not None:
+                await self._reached_by(plan, address)
 
     async def lives(self) -> None:
         """When all is over: each server's boots, with all that they told."""
@@ -48,11 +48,14 @@ class Judge:
                 told = machine.told(boot)
                 system = boot == _SYSTEM
                 first = "booted from disk" if system else "ramdisk booted over eth0"
-                self._said(f"{name}, {purpose}", told, [first])
+                self._said(f"{name}, {purpose}", told, [first, f"firmware {plan.firmware}"])
                 if system:
                     self._reached(name, told, {plan.tenant.name})
                 else:
                     self._reached(f"{name}, {purpose}", told, {"provisioning", "conductor"})
+                    if plan.firmware == "uefi":
+                        loaded = _FIRST_STAGE.search("\n".join(machine.shown(boot)))
+                        self._check(loaded is not None, f"{name}, {purpose}: UEFI did not load iPXE by TFTP")
             lldp = [f"LLDP on eth{n}: 4 TLVs" for n in range(len(plan.links))]
             self._said(f"{name}, inspection", machine.told(0), [*lldp, "inventory sent"])
             self._said(f"{name}, deployment", machine.told(2), ["image written to /dev/vda"])
@@ -72,6 +75,14 @@ class Judge:
         members = re.findall(r"^member (\S+): enabled", shown, re.MULTILINE)
         negotiated = "lacp_status: negotiated" in shown and sorted(members) == sorted(link.port for link in plan.links)
         self._check(negotiated, f"{switch.name} has no bond with {plan.name}: {' '.join(shown.split())}")
+
+    async def _reached_by(self, plan: ServerPlan, address: IPv4Address) -> None:
+        """Of all peers its tenant's and no other."""
+        peers = list(self.rack.peers.values())
+        found = await asyncio.gather(*(peer.reaches(address) for peer in peers))
+        for peer, reaches in zip(peers, found, strict=True):
+            wanted = peer.name == f"{plan.tenant.name}-peer"
+            self._check(reaches is wanted, f"{peer.name} {'reaches' if reaches else 'does not reach'} {plan.name}")
 
     def _reached(self, who: str, told: Sequence[str], wanted: Iterable[str]) -> None:
         """Of all witnesses, exactly the wanted ones, and each of the others looked for in vain at least once."""

@@ -58,7 +58,7 @@ def _node(rack: MachineRack, plan: ServerPlan) -> dict[str, object]:
         "rack": "rack-1",
         "driver": plan.driver,
         "bmc": {"username": USER, "password_secret": "bmcs", **_bmc(rack, plan)},
-        "properties": {"capabilities": "boot_mode:bios"},
+        "properties": {"capabilities": f"boot_mode:{plan.firmware}"},
         "resource_class": "baremetal",
         "nics": [
             {"name": f"eth{n}", "address": link.mac, "switch": link.switch, "port": link.port, "pxe": n == 0}

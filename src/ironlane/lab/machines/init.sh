@@ -23,6 +23,7 @@ reach() {
     tell "looked around"
 }
 
+[ -d /sys/firmware/efi ] && tell "firmware uefi" || tell "firmware bios"
 nics=$(for nic in /sys/class/net/*; do [ -e "$nic/device" ] && basename "$nic"; done)
 if [ "$(given lab.role)" = os ]; then
     tell "booted from disk"

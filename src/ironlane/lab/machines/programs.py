@@ -29,9 +29,15 @@ _PACKAGES = {
     "perl": "perl-base",
     "unshare": "util-linux",
 }
+OVMF = Path("/usr/share/ovmf/OVMF.fd")
+"""Firmware of machines that boot by UEFI."""
+EFI_LOADER = Path("/usr/lib/systemd/boot/efi/systemd-bootx64.efi")
+
 _FILES = {
     Path("/usr/lib/ipxe/qemu/pxe-virtio.rom"): "ipxe-qemu",
-    Path("/usr/lib/ipxe/undionly.kpxe"): "ipxe",
+    Path("/usr/lib/ipxe/snponly.efi"): "ipxe",
+    OVMF: "ovmf",
+    EFI_LOADER: "systemd-boot-efi",
     Path("/usr/share/seabios/bios-256k.bin"): "seabios",
     SCHEMA: "openvswitch-switch",
 }

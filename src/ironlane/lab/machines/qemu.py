@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ironlane.lab.machine import BootDevice, Power
-from ironlane.lab.machines.programs import environment, program
+from ironlane.lab.machines.programs import OVMF, environment, program
 from ironlane.model.errors import Permanent
 
+Firmware = Literal["bios", "uefi"]
+
 _LINE = re.compile(r"^lab: (.*)$")
+_CONTROL = re.compile(r"\r|\x1b\[[0-9;=?]*[A-Za-z]")
+"""What firmware writes to a console besides text."""
 _SECTOR = bytes.fromhex("b82a00ba010566ef").ljust(510, b"\xf4") + b"\x55\xaa"  # out 0x501, 0x2a: ends QEMU with 0x55
 _PROBE_LIMIT = 2.0
+_MEMORY: Mapping[Firmware, str] = {"bios": "192", "uefi": "320"}
+"""Megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +70,19 @@ class QemuMachine:
     """A `Machine` with one disk and NICs. What it writes to its serial console is in `console`, over all boots."""
 
     def __init__(
-        self, name: str, directory: Path, nics: Sequence[MachineNic], accel: str, memory_mb: int = 192
+        self,
+        name: str,
+        directory: Path,
+        nics: Sequence[MachineNic],
+        accel: str,
+        firmware: Firmware = "bios",
     ) -> None:
         self.name = name
         self.disk = directory / f"{name}.disk"
         self.console = directory / f"{name}.console"
         self._nics = list(nics)
         self._accel = accel
-        self._memory = memory_mb
+        self._firmware = firmware
         self._log = directory / f"{name}.qemu"
         self._process: asyncio.subprocess.Process | None = None
         self._once: BootDevice | None = None
@@ -132,6 +144,10 @@ class QemuMachine:
     def told(self, boot: int = -1) -> list[str]:
         """What the machine said of itself in one of its boots, the latest if not told: the console's lines with
         `lab: `."""
+        return [match[1] for line in self.shown(boot) if (match := _LINE.match(line))]
+
+    def shown(self, boot: int = -1) -> list[str]:
+        """All whole lines on the console in one of its boots: its firmware's, too."""
         if not self._began:
             return []
         bounds = [*self._began, self.console.stat().st_size]
@@ -139,8 +155,7 @@ class QemuMachine:
         with self.console.open("rb") as file:
             file.seek(begin)
             text = file.read(end - begin).decode(errors="replace")
-        lines = text.replace("\r", "").split("\n")[:-1]
-        return [match[1] for line in lines if (match := _LINE.match(line))]
+        return _CONTROL.sub("", text).split("\n")[:-1]
 
     def _command(self, device: BootDevice) -> list[str]:
         nics = [
@@ -151,6 +166,8 @@ class QemuMachine:
                 # A speed, for without one the kernel puts no link into an LACP aggregate.
                 "-device",
                 f"virtio-net-pci,netdev=n{number},mac={nic.mac},speed=10000,duplex=full"
+                # UEFI has a PXE client of its own. The BIOS has none: there it is in the NIC's ROM, which is iPXE.
+                + (",romfile=" if self._firmware == "uefi" else "")
                 + (",bootindex=1" if device == "pxe" and number == 0 else ""),
             )
         ]
@@ -158,7 +175,8 @@ class QemuMachine:
             ["-accel", "kvm", "-cpu", "host"] if self._accel == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "max"]
         )
         return [
-            *(program("qemu-system-x86_64"), *accel, "-M", "pc", "-m", str(self._memory), "-name", self.name),
+            *(program("qemu-system-x86_64"), *accel, "-M", "pc", "-m", _MEMORY[self._firmware], "-name", self.name),
+            *(("-bios", str(OVMF)) if self._firmware == "uefi" else ()),
             *("-nodefaults", "-display", "none", "-boot", "strict=on"),
             *("-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console"),
             *("-drive", f"file={self.disk},format=raw,if=none,id=disk"),

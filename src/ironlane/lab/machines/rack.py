@@ -15,7 +15,7 @@ from ironlane.lab.ipmi import IpmiBmc
 from ironlane.lab.machines import hosts
 from ironlane.lab.machines.cable import Cable
 from ironlane.lab.machines.hosts import Host
-from ironlane.lab.machines.qemu import MachineNic, QemuMachine
+from ironlane.lab.machines.qemu import Firmware, MachineNic, QemuMachine
 from ironlane.lab.machines.switch import Switch
 
 PROVISIONING_VLAN = 101
@@ -61,6 +61,7 @@ class ServerPlan:
     driver: str
     tenant: Tenant
     links: tuple[Link, ...]
+    firmware: Firmware = "bios"
 
 
 SERVERS = (
@@ -69,6 +70,7 @@ SERVERS = (
         "ipmi",
         TENANTS[0],
         (Link("52:54:00:00:01:00", "leaf-1", "swp1"), Link("52:54:00:00:01:01", "leaf-1", "swp2")),
+        "uefi",
     ),
     ServerPlan("server-2", "redfish", TENANTS[1], (Link("52:54:00:00:02:00", "leaf-2", "swp1"),)),
 )
@@ -140,7 +142,7 @@ class MachineRack:
             await cable.start()
             self._cables.append(cable)
             nics.append(MachineNic(cable.nic, link.mac))
-        machine = QemuMachine(plan.name, self.directory, nics, self.accel)
+        machine = QemuMachine(plan.name, self.directory, nics, self.accel, plan.firmware)
         machine.make(disk_bytes)
         self.machines[plan.name] = machine
         if plan.driver == "redfish":

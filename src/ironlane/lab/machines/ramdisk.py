@@ -15,7 +15,7 @@ from pathlib import Path
 from ironlane.lab.machines.programs import modules_of, program
 from ironlane.model.errors import Permanent
 
-_MODULES = ("virtio_pci", "virtio_net", "virtio_blk", "bonding")
+_MODULES = ("virtio_pci", "virtio_net", "virtio_blk", "bonding", "vfat", "nls_cp437", "nls_ascii")
 _PERL = (
     "use strict; use warnings; use constant; use Socket; use File::Glob;"
     " print join qq{\\n}, $^X, values %INC, @DynaLoader::dl_shared_objects"
