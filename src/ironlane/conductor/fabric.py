@@ -19,7 +19,7 @@ import structlog
 from ironlane.conductor.foresight import aim, foresee, told
 from ironlane.conductor.members import Members
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
-from ironlane.model.fabric import AttachmentState, LagSupport, PortConfig, SwitchId
+from ironlane.model.fabric import AttachmentState, DriftPolicy, LagSupport, PortConfig, SwitchId
 from ironlane.model.lldp import Neighbour
 from ironlane.model.plan import Plan, diff, drift
 from ironlane.store import auditing, previews, reconcile, withholding
@@ -205,6 +205,8 @@ class FabricLoop:
             await self._carry_out(seen, session, lease, plan, outcome)
             _verify(seen, desired, outcome.observed or {})
             log.info("switch converged", switch=seen.id, plan=outcome.plan_id, changes=len(plan.changes))
+        elif seen.policy is DriftPolicy.OBSERVE:
+            return
         elif isinstance(session.driver, Saving) and (outcome.observed or {}).keys() - seen.verified.keys():
             # A plan was sent and not read back: it came through, but whether it would survive a reboot is not known.
             await session.driver.save()

@@ -36,6 +36,9 @@ def aim(
         desired = {port: replace(config, description="") for port, config in desired.items()}
     if seen.policy is DriftPolicy.REPAIR:
         return desired, set()
+    if seen.policy is DriftPolicy.OBSERVE:
+        other = {p for p, c in desired.items() if (outcome.observed or {}).get(p) != c}
+        return {p: c for p, c in desired.items() if p not in other}, other
     # What nobody asked to change since it was verified is left as somebody else made it.
     tolerated = {p for p in outcome.drifted if desired.get(p) == seen.verified.get(p)}
     return {p: c for p, c in desired.items() if p not in tolerated}, tolerated
@@ -44,6 +47,8 @@ def aim(
 def foresee(seen: SwitchView, driver: SwitchDriver, outcome: Outcome, wishes: Wishes) -> list[dict[str, Any] | None]:
     """What would be sent for each generation of a preview, once those before it are done. Sends nothing.
 
+    Of a switch that is only observed it is told what would be sent if it were not.
+
     Answers `{changes, rendered, exact, tolerated, missing}`, or None where a generation does not concern the switch.
     `exact` is False where the text may come out otherwise, because it depends on what the switch makes of the
     generation before.
@@ -51,6 +56,8 @@ def foresee(seen: SwitchView, driver: SwitchDriver, outcome: Outcome, wishes: Wi
     Raises:
         Permanent: the switch cannot do it.
     """
+    if seen.policy is DriftPolicy.OBSERVE:
+        seen = replace(seen, policy=DriftPolicy.REPAIR)
     observed = dict(outcome.observed or {})
     earlier: list[Plan] = []
     found: list[dict[str, Any] | None] = []

@@ -126,12 +126,14 @@ class PortConfig:
 
 
 class DriftPolicy(StrEnum):
-    """What becomes of a change that somebody else made on a port of ours."""
+    """What becomes of a difference on a port of ours that somebody else made, and of the switch's ports altogether."""
 
     REPAIR = "repair"
     """It is put right, and told."""
     REPORT = "report"
     """It is told, and left until somebody puts it right or the port is to carry something else."""
+    OBSERVE = "observe"
+    """Nothing is written to the switch at all, whatever its ports are to carry: it is read, and compared."""
 
 
 class Side(StrEnum):

@@ -188,7 +188,7 @@ def record(tx: Tx, seen: SwitchView, outcome: Outcome, lease: Lease, audit_at: d
     reason = _attention(seen, outcome)
     values = {
         "its_generation": seen.generation,
-        "how": "attention" if reason else "ok",
+        "how": "attention" if reason else "observed" if outcome.tolerated else "ok",
         "why": reason,
         "again": audit_due,
         "now": tx.now,
@@ -278,7 +278,8 @@ def _attention(seen: SwitchView, outcome: Outcome) -> str:
     parts = []
     if outcome.missing:
         parts.append(_missing(seen, outcome.missing))
-    if outcome.tolerated:
+    if outcome.tolerated and seen.policy is not DriftPolicy.OBSERVE:
+        # What is only observed is no fault of the switch: nobody has to wait for it elsewhere.
         names = ", ".join(sorted(outcome.tolerated))
         parts.append(f"changed by somebody else, and left so by its policy: {names}")
     return "; ".join(parts)
