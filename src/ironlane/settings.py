@@ -192,6 +192,9 @@ class Settings(BaseSettings):
     quota_trunk: int = Field(DEFAULT_LIMITS["trunk"], ge=UNLIMITED)
     """Trunks that one project may have; likewise."""
 
+    quota_rbac_policy: int = Field(DEFAULT_LIMITS["rbac_policy"], ge=UNLIMITED)
+    """RBAC policies (networks that are shared with others) that one project may have; likewise."""
+
     tftp_server: str = "127.0.0.1"
     """TFTP server in the DHCP answers of servers that boot a ramdisk."""
 

@@ -24,7 +24,8 @@ _TAG_PARAMETERS: Mapping[str, TagRule] = {
     "not-tags": "not-all",
     "not-tags-any": "not-any",
 }
-_PAGING = frozenset({"limit", "marker", "page_reverse", "sort_key", "sort_dir", "fields", "changed_since"})
+_STANDARD = _TAG_PARAMETERS.keys() | {"changed_since"}
+_PAGING = frozenset({"limit", "marker", "page_reverse", "sort_key", "sort_dir", "fields"})
 _INTEGER_MAX = 2**31 - 1
 _TEXT_MAX = 1024
 _VALUES_MAX = 500
@@ -88,6 +89,7 @@ def parse(
     attributes: Mapping[str, Attribute],
     *,
     special: Collection[str] = (),
+    standard: bool = True,
     page_limit: int | None = None,
 ) -> Collected:
     """Understand the parameters of a list request.
@@ -96,6 +98,7 @@ def parse(
         pairs: names and values as they came.
         attributes: what may be filtered and sorted by.
         special: parameters to hand back as they are.
+        standard: the items have what Neutron calls standard attributes: tags, and times of their making and changing.
         page_limit: items on a page at the most, whatever the client says; None: all of them.
 
     Raises:
@@ -108,7 +111,7 @@ def parse(
         given.setdefault(name, []).append(value)
         if len(given[name]) > _VALUES_MAX:
             raise Invalid(f"has more than {_VALUES_MAX} values", field=name)
-    known = attributes.keys() | _PAGING | _TAG_PARAMETERS.keys() | set(special)
+    known = attributes.keys() | _PAGING | set(special) | (_STANDARD if standard else set())
     unknown = sorted(given.keys() - known)
     if unknown:
         raise Invalid(f"[{', '.join(unknown)}] is invalid attribute for filtering", field=unknown[0])

@@ -12,8 +12,7 @@ import sqlalchemy as sa
 from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.fabric import Side, Vlan
 from ironlane.model.network import Network, NetworkType, PhysicalNetwork
-from ironlane.store import physical_networks, segments
-from ironlane.store.attachments import of_network as attachments_of
+from ironlane.store import physical_networks, rbac, segments
 from ironlane.store.database import Tx
 from ironlane.store.dhcp import EVERYTHING
 from ironlane.store.listing import Listing
@@ -81,7 +80,7 @@ def create(tx: Tx, new: NewNetwork) -> Network:
         "name": new.name,
         "description": new.description,
         "admin_state_up": new.admin_state_up,
-        "shared": new.shared,
+        "shared": False,
         "router_external": new.router_external,
         "port_security_enabled": new.port_security_enabled,
         "mtu": physical.mtu if new.mtu is None else _mtu(new.mtu, physical),
@@ -89,12 +88,16 @@ def create(tx: Tx, new: NewNetwork) -> Network:
         "physical_network": physical.name,
         "segmentation_id": _segment(tx, network_id, new, kind, physical),
         "provider_segment": named,
-        "side": _side(named, new.shared).value,
+        "side": rbac.side(named, shared=False).value,
         "tags": list(new.tags),
         "created_at": tx.now,
         "updated_at": tx.now,
     }
     tx.execute(sa.insert(networks).values(**row))
+    if new.shared:
+        made = tx.execute(sa.select(networks).where(networks.c.id == network_id)).one()
+        rbac.share(tx, made, True)
+        tx.execute(sa.update(networks).where(networks.c.id == network_id).values(rbac.columns(tx, made)))
     return get(tx, network_id)
 
 
@@ -106,7 +109,8 @@ def update(tx: Tx, network_id: str, changes: Mapping[str, Any]) -> Network:
     Raises:
         NotFound: no such network.
         Invalid: not an attribute that can change, or an MTU that does not fit.
-        Conflict: `shared` would move the network to the other side while switch ports are on it.
+        Conflict: `shared` would move the network to the other side while switch ports are on it, or take it from
+            projects that use it.
     """
     unknown = sorted(changes.keys() - CHANGEABLE)
     if unknown:
@@ -118,14 +122,9 @@ def update(tx: Tx, network_id: str, changes: Mapping[str, Any]) -> Network:
     physical = physical_networks.find(tx, before.physical_network)
     if "mtu" in values and physical is not None:
         _mtu(values["mtu"], physical)
-    values["side"] = _side(before.provider_segment, values.get("shared", before.shared)).value
-    if values["side"] != before.side and attachments_of(tx, network_id):
-        raise Conflict(
-            f"network {network_id} cannot change from the {before.side} side to the {values['side']} side while switch"
-            " ports are on it; unbind its ports first",
-            field="shared",
-            code="NetworkInUse",
-        )
+    if "shared" in values:
+        rbac.share(tx, before, values["shared"])
+        values |= rbac.columns(tx, before)
     row = {name: value for name, value in values.items() if value != before._mapping[name]}
     if row:
         tx.execute(sa.update(networks).where(networks.c.id == network_id).values(**row, **_stamp(tx)))
@@ -149,6 +148,7 @@ def delete(tx: Tx, network_id: str) -> None:
         message = f"Unable to complete operation on network {network_id}. There are {count} ports still in use on it."
         raise Conflict(message, code="NetworkInUse")
     tx.execute(sa.delete(subnets).where(subnets.c.network_id == network_id))
+    rbac.forget(tx, network_id)
     tx.execute(sa.delete(networks).where(networks.c.id == network_id))
     segments.release(tx, network_id)
     tx.hint("dhcp", EVERYTHING)
@@ -221,10 +221,6 @@ def _mtu(mtu: int, physical: PhysicalNetwork) -> int:
         message = f"{mtu} is not within {MTU_MIN} to {physical.mtu}, the MTU of physical network {physical.name}"
         raise Invalid(message, field="mtu")
     return mtu
-
-
-def _side(named: bool, shared: bool) -> Side:
-    return Side.PROVIDER if named and not shared else Side.TENANT
 
 
 def _from_rows(tx: Tx, rows: Sequence[sa.Row[Any]]) -> list[Network]:

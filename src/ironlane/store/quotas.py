@@ -15,9 +15,15 @@ from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.quota import UNLIMITED, Limits
 from ironlane.store.database import Tx
 from ironlane.store.prepared import Prepared
-from ironlane.store.tables import networks, ports, quotas, subnets, trunks
+from ironlane.store.tables import networks, ports, quotas, rbac_policies, subnets, trunks
 
-_COUNTED: Mapping[str, sa.Table] = {"network": networks, "subnet": subnets, "port": ports, "trunk": trunks}
+_COUNTED: Mapping[str, sa.Table] = {
+    "network": networks,
+    "subnet": subnets,
+    "port": ports,
+    "trunk": trunks,
+    "rbac_policy": rbac_policies,
+}
 _COUNT = {
     kind: Prepared(sa.select(sa.func.count()).where(table.c.project_id == sa.bindparam("project")))
     for kind, table in _COUNTED.items()

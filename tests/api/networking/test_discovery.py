@@ -32,7 +32,7 @@ async def test_versions_when_mounted(store: Store) -> None:
 @pytest.mark.parametrize("path", ["/v2.0", "/v2.0/"])
 async def test_collections(networking: Networking, path: str) -> None:
     names = [resource["name"] for resource in (await networking.get(path)).json()["resources"]]
-    assert names == ["network", "subnet", "port", "trunk", "quota", "availability_zone", "extension"]
+    assert names == ["network", "subnet", "port", "trunk", "quota", "rbac-policy", "availability_zone", "extension"]
 
 
 async def test_extensions(networking: Networking) -> None:

@@ -14,4 +14,4 @@ ATTRIBUTES = {name: Attribute(name) for name in ("name", "resource", "state")}
 
 
 async def list_(request: Request) -> JSONResponse:
-    return listed(request, PLURAL, collected(request, ATTRIBUTES), [], more=False)
+    return listed(request, PLURAL, collected(request, ATTRIBUTES, standard=False), [], more=False)

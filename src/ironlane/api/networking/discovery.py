@@ -13,6 +13,7 @@ _COLLECTIONS = {
     "port": "ports",
     "trunk": "trunks",
     "quota": "quotas",
+    "rbac-policy": "rbac-policies",
     "availability_zone": "availability_zones",
     "extension": "extensions",
 }

@@ -42,6 +42,7 @@ _EXTENSIONS = (
     _Extension("provider", "Provider Network", "The provider:* attributes of networks: vlan and flat."),
     _Extension("quota_details", "Quota details management support", "How much a project has of what it may have."),
     _Extension("quotas", "Quota management support", "How much of each kind a project may have."),
+    _Extension("rbac-policies", "RBAC Policies", "Networks are shared with one project or with all."),
     _Extension("revision-if-match", "If-Match constraints based on revision_number", "If-Match: revision_number=N."),
     _Extension("sorting", "Sorting support", "sort_key and sort_dir in lists."),
     _Extension("standard-attr-description", "standard-attr-description", f"The description of {_TAGGED}."),

@@ -41,6 +41,7 @@ class QuotaUpdate(Body):
     subnet: Limit = UNLIMITED
     port: Limit = UNLIMITED
     trunk: Limit = UNLIMITED
+    rbac_policy: Limit = UNLIMITED
     force: Flag = False
     check_limit: Flag = True
 
@@ -54,7 +55,7 @@ class QuotaChange(Body):
 
 
 async def list_(request: Request, store: StoreDep, defaults: LimitsDep) -> JSONResponse:
-    fields = collected(request, {}).fields
+    fields = collected(request, {}, standard=False).fields
     found = await store.read(lambda tx: quotas.all_(tx, defaults))
     views = [{"project_id": project, "tenant_id": project, **limits} for project, limits in found.items()]
     return JSONResponse({PLURAL: [chosen(view, fields) for view in views]})

@@ -146,13 +146,16 @@ def fields_of(request: Request) -> frozenset[str]:
     strange = sorted(set(request.query_params) - {"fields"})
     if strange:
         raise Invalid("is not a parameter of this request", field=strange[0][:255])
-    return parse(request.query_params.multi_items(), {}).fields
+    return parse(request.query_params.multi_items(), {}, standard=False).fields
 
 
-def collected(request: Request, attributes: Mapping[str, Attribute], *, special: Collection[str] = ()) -> Collected:
-    """What the query string of a list request asks for."""
+def collected(
+    request: Request, attributes: Mapping[str, Attribute], *, special: Collection[str] = (), standard: bool = True
+) -> Collected:
+    """What the query string of a list request asks for; see `ironlane.api.listing.parse`."""
     limit = request.app.state.page_limit
-    return parse(request.query_params.multi_items(), attributes, special=special, page_limit=limit)
+    pairs = request.query_params.multi_items()
+    return parse(pairs, attributes, special=special, standard=standard, page_limit=limit)
 
 
 def listed(request: Request, plural: str, asked: Collected, views: Sequence[View], more: bool) -> JSONResponse:

@@ -23,7 +23,7 @@ networks = sa.Table(
     text("name", index=True),
     text("description"),
     flag("admin_state_up", True),
-    flag("shared"),
+    flag("shared"),  # there is a row in `rbac_policies` for every project
     flag("router_external"),
     flag("port_security_enabled", True),
     sa.Column("mtu", sa.Integer, nullable=False, default=1500),
@@ -129,6 +129,19 @@ trunk_subports = sa.Table(
     text("segmentation_type", 16, default="vlan"),
     sa.Column("segmentation_id", sa.Integer, nullable=False),
     sa.UniqueConstraint("trunk_id", "segmentation_id"),
+)
+
+rbac_policies = sa.Table(
+    # Who may use a network that is another project's; its own project needs none.
+    "rbac_policies",
+    metadata,
+    uuid("id", primary_key=True),
+    text("project_id", index=True),
+    text("object_type", 32, default="network"),
+    uuid("object_id", sa.ForeignKey("networks.id"), nullable=False),
+    text("target_project", index=True),  # "*": every project
+    text("action", 32, default="access_as_shared"),
+    sa.UniqueConstraint("object_id", "target_project", "action"),
 )
 
 quotas = sa.Table(
