@@ -110,6 +110,18 @@ async def test_a_switch_that_refuses_to_go_back_is_told(bench: Bench) -> None:
 
 
 @on(*EVERY_LINE_COUNTS)
+async def test_after_an_undoing_that_was_refused_the_switch_can_be_read(bench: Bench) -> None:
+    """The session must not be left where it was configuring: what is asked there may be refused."""
+    before, plan, _ = await prepared(bench, bench.driver)
+    bench.switch.faults.refuse = {"vlan"}
+    with pytest.raises(Permanent, match="could not be undone"):
+        await bench.driver.apply(plan)
+    bench.switch.faults.refuse = set()
+    assert (await bench.driver.observe(before)).keys() == before.keys()
+    await bench.converge({change.port: change.after for change in plan.changes})
+
+
+@on(*EVERY_LINE_COUNTS)
 async def test_undoing_writes_no_port_that_is_not_in_the_plan(bench: Bench) -> None:
     _, plan, lines = await prepared(bench, bench.driver)
     stranger = bench.switch.device.running.interfaces[bench.ports[3]]

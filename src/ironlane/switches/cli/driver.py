@@ -214,6 +214,8 @@ class CliDriver:
                     await session.send(line, self._patience)
                 seen = (await self._look_again(session, plan)).ports
         except (Temporary, Permanent) as failure:
+            if self._session is not None:
+                self._session.abort()  # it may be in the midst of configuring, where nothing can be read
             return f"what had been done by then could not be undone: {failure.message}"
         left = sorted(port for port, change in changes.items() if seen.get(port) != change.before)
         return f"not as before: {', '.join(left)}" if left else "what had been done by then was undone"
