@@ -53,7 +53,9 @@ _LEAVE = Prepared(
     .values(state=LEAVING.value, applied=sa.false())
 )
 _FREE = Prepared(
-    sa.update(attachments).where(attachments.c.id.in_(sa.bindparam("ids", expanding=True))).values(state=WANTED.value)
+    sa.update(attachments)
+    .where(attachments.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .values(state=WANTED.value, withheld_by=None, reason="", retry_at=None, attempts=0)
 )
 _DROP = Prepared(sa.delete(attachments).where(attachments.c.id.in_(sa.bindparam("ids", expanding=True))))
 _TOUCH = Prepared(
@@ -123,11 +125,13 @@ def bind(tx: Tx, wish: Wish, *, where: str = "binding:profile") -> None:
     kept = {(a.switch, a.port) for a in same}
     added = [_attachment(tx, wish, p, lag) for p in places if (p.switch, p.port) not in kept]
     admitted = {a.id for a in admit([*stays, *added])}
-    freed = [replace(a, state=WANTED) for a in same if a.id in admitted]  # what it was held for was dropped with `gone`
-    added = _all_or_none([replace(a, state=WANTED) if a.id in admitted else a for a in added], places)
+    freed = [*(a for a in same if a.id in admitted), *orphans(same, {p.switch for p in places})]
+    freed = [replace(a, state=WANTED) for a in freed]  # what they were held for was dropped with `gone`
+    waited_for = [p for p in places if (p.switch, p.port) not in {(a.switch, a.port) for a in same if a.applied}]
+    added = _all_or_none([replace(a, state=WANTED) if a.id in admitted else a for a in added], waited_for)
     join(tx, added, freed)
     leave(tx, gone)  # only now: the LAG id that the new ones use must not look free in between
-    live = [*freed, *(a for a in same if a.id not in admitted), *added]
+    live = [*freed, *(a for a in same if a.id not in {f.id for f in freed}), *added]
     status, reason = status_of(live, [*stays, *added], {p.switch: p.fault for p in places})
     set_status(tx, {wish.network_port: (status, reason)})
 
@@ -149,6 +153,11 @@ def join(tx: Tx, added: Sequence[Attachment], freed: Sequence[Attachment] = ()) 
     if freed:
         tx.execute(_FREE, {"ids": [a.id for a in freed]})
     touch(tx, {a.switch for a in [*added, *freed] if a.state is WANTED})
+
+
+def orphans(kept: Sequence[Attachment], places: Collection[str]) -> list[Attachment]:
+    """Those that wait for a switch that none of the network port's links is on any more."""
+    return [a for a in kept if a.state is WITHHELD and a.withheld_by not in places]
 
 
 def leave(tx: Tx, leaving: Sequence[Attachment]) -> None:
