@@ -7,6 +7,7 @@ twice would make two. What it asks for and hears goes to the judge.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -41,11 +42,21 @@ class NetworkPort:
 
 
 class Api:
-    """Requests that are sent until they are answered: to each process in turn, if there are several."""
+    """Requests that are sent until they are answered: to each process in turn, if there are several.
 
-    def __init__(self, clients: Sequence[Client], judge: Judge, note: Callable[[str], None]) -> None:
+    `awake` tells which of them are up and not asleep.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[Client],
+        judge: Judge,
+        note: Callable[[str], None],
+        awake: Callable[[], Sequence[Client]],
+    ) -> None:
         self.judge = judge
         self._clients = itertools.cycle(clients)
+        self._awake = awake
         self._note = note
 
     @property
@@ -60,6 +71,14 @@ class Api:
                 await asyncio.sleep(0.05)
             except Refused as error:
                 self._strange(f"GET {path}", error)
+
+    async def look(self, path: str) -> Any:
+        """The same, of a process that does not sleep: what goes wrong meanwhile is to be seen meanwhile."""
+        while True:
+            for client in self._awake()[:1]:
+                with contextlib.suppress(Unreachable):
+                    return await client.get(path)
+            await asyncio.sleep(0.05)
 
     async def send(self, who: str, method: str, path: str, body: Any = None) -> Any:
         """A request that may be sent twice.
@@ -80,8 +99,8 @@ class Api:
                 self._note(f"  {who}: {method} {path} {_brief(body)}: ok")
                 return answer
 
-    async def create(self, who: str, noun: str, body: dict[str, Any]) -> dict[str, Any]:
-        """POST something with a name of its own, once.
+    async def create(self, who: str, noun: str, body: dict[str, Any], *, quietly: bool = False) -> dict[str, Any]:
+        """POST something with a name of its own, once. `quietly`: a refusal is not worth a line.
 
         Raises:
             Refused: with a status of 4xx.
@@ -97,7 +116,8 @@ class Api:
                     continue
                 made = found[0]
             except Refused as error:
-                self._note(f"  {who}: POST {path} {_brief(body)}: {error.status} {error.message[:120]}")
+                if not quietly:
+                    self._note(f"  {who}: POST {path} {_brief(body)}: {error.status} {error.message[:120]}")
                 self._strange(f"POST {path}", error)
                 continue
             self._note(f"  {who}: POST {path} {_brief(body)}: {made['id']}")
@@ -126,16 +146,17 @@ class Networks:
             made = await self._api.create("admin", "network", {**body, "provider:network_type": "vlan"})
             self.provider.append(Network(made["id"], name, vlan))
 
-    async def make(self) -> None:
+    async def make(self) -> bool:
         self._made += 1
         name = f"tenant-{self._made}"
         try:
-            made = await self._api.create("admin", "network", {"name": name, "project_id": name})
+            made = await self._api.create("admin", "network", {"name": name, "project_id": name}, quietly=True)
         except Refused:
-            return  # no VLAN is free
+            return False  # no VLAN is free
         vlan = made["provider:segmentation_id"]
         self._api.judge.network_made(name, vlan)
         self.tenant.append(Network(made["id"], name, vlan))
+        return True
 
     def some(self, at: int) -> Network | None:
         return self.tenant[at % len(self.tenant)] if self.tenant else None

@@ -22,12 +22,17 @@ from ironlane.lab.cli import CliSwitch
 from tests.faults.clients import NETWORKING, Api, Networks, Tenant
 from tests.faults.judge import Judge
 from tests.faults.rack import PORT_NAMES, Leaf, Rack
-from tests.faults.service import Service
+from tests.faults.service import LEASE, Service
 from tests.service.process import Zygote
 
 PROVIDER = {"cleaning": 100, "provisioning": 101}
-TENANT_VLANS = (200, 205)
+TENANT_VLANS = (200, 203)
+"""Few, so that a VLAN is given away again as soon as it may be."""
 VLANS = (*PROVIDER.values(), *range(TENANT_VLANS[0], TENANT_VLANS[1] + 1), 999)
+RENEWALS = 40
+"""How often a network is asked for until a VLAN is free for it."""
+EVERYTHING = 1000
+"""More plans and periods than an episode has."""
 STEPS = 70
 PATIENCE = 90.0
 """Seconds until all has to be fulfilled, once nothing goes wrong any more, on a machine that is busy with others."""
@@ -39,7 +44,13 @@ _ACTIONS = {
 _FAULTS = {
     **{"hang": 3, "silent": 2, "slow": 3, "logins": 1, "lock": 2, "refuse": 3, "drop before": 3, "drop after": 3},
     **{"drop lines": 6, "drop": 3, "reboot": 2, "erase": 1, "shut": 2, "vlan": 2, "foreign": 2, "undefine": 2},
+    **{"deaf": 5},
 }
+_PAUSES = (0.3, 1.0, LEASE + 0.5, LEASE + 1.5)
+"""Seconds for which a process sleeps: some are longer than its lease, so that another takes over."""
+_TIMEOUTS = (1.5, 1.5, LEASE + 2.5)
+"""Seconds for which the service waits for a switch: sometimes so long that what a process had asked for before it fell
+asleep, and lost its lease, is there to be read when it wakes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +73,12 @@ class Plan:
     idle_vlans: tuple[int | None, ...]
     steps: tuple[Step, ...]
     why: str = ""
+    timeout: float = _TIMEOUTS[0]
 
     def to_json(self) -> str:
         """A line a step, for `plans/`: it stays the same when `plan_of` does not."""
         head = {"seed": self.seed, "why": self.why, "kinds": self.kinds, "idle_vlans": self.idle_vlans}
+        head["timeout"] = self.timeout
         steps = ",\n  ".join(json.dumps(astuple(step)) for step in self.steps)
         return json.dumps(head)[:-1] + f', "steps": [\n  {steps}\n]}}\n'
 
@@ -73,7 +86,8 @@ class Plan:
     def from_json(cls, text: str) -> Plan:
         found = json.loads(text)
         steps = tuple(Step(*step) for step in found["steps"])
-        return cls(found["seed"], tuple(found["kinds"]), tuple(found["idle_vlans"]), steps, found["why"])
+        timeout = found.get("timeout", _TIMEOUTS[0])
+        return cls(found["seed"], tuple(found["kinds"]), tuple(found["idle_vlans"]), steps, found["why"], timeout)
 
 
 def plan_of(seed: int, length: int = STEPS) -> Plan:
@@ -81,6 +95,7 @@ def plan_of(seed: int, length: int = STEPS) -> Plan:
     dice = random.Random(seed)
     kinds = tuple(dice.sample(sorted(PORT_NAMES), 2))
     idle = tuple(dice.choice((None, 999)) for _ in kinds)
+    timeout = dice.choice(_TIMEOUTS)
     steps = []
     for _ in range(length):
         roll, at = dice.random(), dice.randrange(10_000)
@@ -89,16 +104,16 @@ def plan_of(seed: int, length: int = STEPS) -> Plan:
         if roll < 0.55:
             what = dice.choices(list(_ACTIONS), list(_ACTIONS.values()))[0]
         elif roll < 0.68:
-            what = dice.choice(("network", "network", "renew"))
-        elif roll < 0.91:
+            what = dice.choice(("network", "renew", "renew"))
+        elif roll < 0.90:
             what = dice.choices(list(_FAULTS), list(_FAULTS.values()))[0]
-        elif roll < 0.94:
-            what, lasting = "pause", lasting * 2.5
+        elif roll < 0.95:
+            what, lasting = "pause", dice.choice(_PAUSES)
         else:
             what = "kill"
         lasting = lasting if what in _FAULTS or what == "pause" else 0.0
         steps.append(Step(what, dice.randrange(1000), at, pause, lasting))
-    return Plan(seed, kinds, idle, tuple(steps))
+    return Plan(seed, kinds, idle, tuple(steps), timeout=timeout)
 
 
 @dataclass(slots=True)
@@ -128,7 +143,7 @@ class Episode:
         self._rack = rack
         self._service = service
         self.judge = Judge(rack, PROVIDER.values(), self.note)
-        self._api = Api(clients, self.judge, self.note)
+        self._api = Api(clients, self.judge, self.note, lambda: [clients[at] for at in service.awake])
         self._networks = Networks(self._api)
         self._tenants = [Tenant(host, self._api, self._networks) for host in rack.hosts.values()]
         self._leaves = list(rack.leaves.values())
@@ -176,11 +191,15 @@ class Episode:
         await self.look()
 
     def _now_or_then(self, step: Step, strike: Callable[[], None]) -> None:
-        """Every other time in the midst of work: when a switch has just begun to forward otherwise."""
-        if step.at % 2:
+        """Mostly in the midst of work: when a switch has just begun to forward otherwise, or a little later, when it is
+        read back."""
+        if step.at % 3 == 0:
+            strike()
+        elif step.at % 3 == 1:
             self.judge.at_next_change = strike
         else:
-            strike()
+            loop, later = asyncio.get_running_loop(), step.at % 80 / 1000
+            self.judge.at_next_change = lambda: loop.call_later(later, strike)
 
     def _pause(self, step: Step) -> None:
         self.note(f"process {step.which % 2} sleeps for {step.lasting} s")
@@ -243,6 +262,8 @@ class Episode:
                     faults.refuse_commits()
                 case "drop before" | "drop after":
                     faults.drop_commits(after=step.what == "drop after")
+                case "deaf":
+                    faults.go_deaf()
                 case "drop lines":
                     faults.drop_after_lines(step.at % 24)
             await asyncio.sleep(step.lasting)
@@ -269,7 +290,7 @@ class Episode:
         for task in [task for task in self._working if task.done()]:
             self._working.discard(task)
             task.result()
-        if self._service.up:
+        if self._service.awake:
             await self._ask()
 
     async def _renew(self, at: int) -> None:
@@ -281,13 +302,16 @@ class Episode:
             self._queue(tenant.host.name, lambda tenant=tenant: tenant.quit(network))  # type: ignore[misc]
         await asyncio.wait([self._queues[tenant.host.name] for tenant in self._tenants])
         await self._networks.forget(network)
-        await self._networks.make()
+        for _ in range(RENEWALS):
+            if await self._networks.make():
+                break
+            await asyncio.sleep(0.05)
 
     async def _ask(self) -> None:
         stamps, asked_at = self.judge.stamps(), time.monotonic()
-        self.judge.statuses((await self._api.get(f"{NETWORKING}/ports"))["ports"], asked_at, stamps)
+        self.judge.statuses((await self._api.look(f"{NETWORKING}/ports"))["ports"], asked_at, stamps)
         asked_at = time.monotonic()
-        self.judge.attachments((await self._api.get("/fabric/v1/attachments"))["attachments"], asked_at)
+        self.judge.attachments((await self._api.look("/fabric/v1/attachments"))["attachments"], asked_at)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -304,6 +328,8 @@ class Episode:
             await asyncio.gather(*self._working)
         await self._until(self._fulfilled, "all wishes to be fulfilled")
         self.judge.frames(VLANS)
+        self.judge.plans((await self._api.get("/fabric/v1/plans", {"limit": str(EVERYTHING)}))["plans"])
+        self.judge.history((await self._api.get("/fabric/v1/history", {"limit": str(EVERYTHING)}))["history"])
         for text in [*self.judge.misdelivered(VLANS), *self._forgetful()]:
             self.judge.violated("at the end", text)
 
@@ -387,7 +413,7 @@ async def _staged(plan: Plan, folder: Path, zygote: Zygote, database: str, outco
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - before anything runs
     async with (
         Rack.running(plan.kinds, plan.idle_vlans) as rack,
-        Service.running(folder, zygote, database) as service,
+        Service.running(folder, zygote, database, plan.timeout) as service,
         AsyncExitStack() as stack,
     ):
         clients = [await stack.enter_async_context(Client(process.url)) for process in service.processes]

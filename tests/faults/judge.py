@@ -15,6 +15,9 @@ I4  A network port that the API calls ACTIVE is carried, at some moment while th
     comes or goes is excepted, while its lines go through.
 I5  What was acknowledged is there at the end, and fulfilled; an acknowledged port is never not found.
 I6  A port that is not ours changes only by the hand of its owner.
+REC The records are true. A plan that is called verified was shown by the switch between its saving and its end. Once
+    all is quiet, history has one open period for each VLAN that is wished for on a port, and no other; no two periods
+    of one network port on one switch port overlap.
 
 **Faults excuse what they do, and no more.** What a reboot or a hand puts on a port is excused (I1, I2, I3) until it is
 off the port for good (a commit on trial, which the switch undoes, is not for good); a port from which they took
@@ -25,10 +28,12 @@ that it is not ACTIVE, and ACTIVE after that. Refusals, broken sessions, silence
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ironlane.lab.forwarding import PortForwarding
@@ -87,6 +92,8 @@ class Judge:
         self._owner: dict[Place, Host] = {place: host for host in rack.hosts.values() for place in host.places}
         self._owned = {Place(leaf.name, port) for leaf in rack.leaves.values() for port in leaf.owned}
         self._log: dict[Place, list[tuple[float, PortForwarding]]] = {}
+        self._touched: dict[Place, list[float]] = defaultdict(list)
+        """When faults changed a port."""
         self.at_next_change: Callable[[], None] | None = None
         """Called once, when a switch begins to forward otherwise than before, and not by a fault."""
 
@@ -155,7 +162,9 @@ class Judge:
         changed = [Place(switch.name, name) for name in new if old[name] != new[name]]
         for place in changed:
             forwarding = new[place.port]
-            self._log[place] = [*self._log[place][-200:], (now, forwarding)]
+            self._log[place].append((now, forwarding))
+            if faulty:
+                self._touched[place].append(now)
             self._note(f"    {place} {'by a fault ' if faulty else ''}carries {_shown(forwarding)}")
             if place not in self._owned:
                 if not faulty:
@@ -297,7 +306,7 @@ class Judge:
             wishes = {w for port in self.ports.values() for w in port.live if w.place == place}
             forwarding, idle = self._forwarding(place), self._rack.leaves[place.switch].idle_vlan
             if not wishes:
-                if forwarding.vlans - {idle} or forwarding.lag is not None:
+                if forwarding.vlans != ({idle} if idle else set()) or forwarding.lag is not None:
                     found.append(f"{place} carries {_shown(forwarding)}; nobody asks for anything there")
                 continue
             pvid = {w.vlan for w in wishes if not w.tagged}
@@ -314,6 +323,41 @@ class Judge:
                 lags[self._owner[place].name].add((forwarding.lag.number, forwarding.lag.lacp))
         found += [f"{host} has LAGs {sorted(numbers)}, not one" for host, numbers in lags.items() if len(numbers) > 1]
         return found
+
+    def plans(self, rows: Collection[Mapping[str, Any]]) -> None:
+        """What the service says of its plans: the verified ones were to be seen on their switches."""
+        for row in rows:
+            if row["outcome"] != "verified":
+                continue
+            begun, ended = (_monotonic(row[name]) for name in ("created_at", "finished_at"))
+            for change in row["changes"]:
+                place = Place(row["switch"], change["port"])
+                shown = [forwarding for at, forwarding in self._log[place] if begun <= at <= ended]
+                shown += [forwarding for at, forwarding in self._log[place] if at < begun][-1:]
+                by_fault = any(begun <= at <= ended for at in self._touched[place])
+                if not by_fault and not any(_is_as_planned(forwarding, change["after"]) for forwarding in shown):
+                    seen = ", then ".join(_shown(forwarding) for forwarding in shown)
+                    text = f"plan {row['id']} is called verified; {place} carried {seen}, not {change['after']}"
+                    self.violated("REC", text)
+
+    def history(self, rows: Collection[Mapping[str, Any]]) -> None:
+        """What the service says of who held what: that of now is what is wished for, and nothing is there twice."""
+        wished = Counter((port_id, *wish[:3]) for port_id, port in self.ports.items() for wish in port.live)
+        periods: dict[tuple[str, Place, int, bool], list[tuple[str, str]]] = defaultdict(list)
+        for row in rows:
+            held = row["network_port"], Place(row["switch"], row["port"]), row["vlan"], row["tagged"]
+            periods[held].append((row["from_at"], row["to_at"] or "now"))
+        now = Counter({held: sum(to == "now" for _, to in times) for held, times in periods.items()})
+        for held in sorted((now - wished) | (wished - now)):
+            self.violated(
+                "REC", f"history has {now[held]} open periods of {held[1:]} for port {held[0]}: {periods[held]}"
+            )
+        for held, times in periods.items():
+            for (_, before), (after, _) in pairwise(sorted(times)):
+                if before > after:  # "now" is after all times
+                    self.violated(
+                        "REC", f"history has {held[1:]} twice at one time for port {held[0]}: {sorted(times)}"
+                    )
 
     def misdelivered(self, vlans: Collection[int]) -> list[str]:
         """Frames that do not come out exactly where they should."""
@@ -335,6 +379,22 @@ def _fulfils(forwarding: PortForwarding, wish: Wish) -> bool:
     if not forwarding.enabled or (forwarding.lag is not None) is not wish.bundled:
         return False
     return wish.vlan in forwarding.tagged if wish.tagged else wish.vlan == forwarding.pvid
+
+
+def _monotonic(moment: str) -> float:
+    """A time of the API's as `time.monotonic` would have told it."""
+    return datetime.fromisoformat(moment).timestamp() - time.time() + time.monotonic()
+
+
+def _is_as_planned(forwarding: PortForwarding, after: Mapping[str, Any]) -> bool:
+    if not after["enabled"]:
+        return not forwarding.enabled
+    lag = after["lag"]["number"] if after["lag"] else None
+    return (
+        forwarding.enabled
+        and (forwarding.lag and forwarding.lag.number) == lag
+        and (forwarding.pvid, forwarding.tagged) == (after["untagged"], frozenset(after["tagged"]))
+    )
 
 
 def _shown(forwarding: PortForwarding) -> str:

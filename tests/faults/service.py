@@ -19,14 +19,13 @@ from tests.service.process import START, Running, Zygote, free_port
 ENVIRONMENT = {
     "IRONLANE_SECRET_LAB": PASSWORD,
     "IRONLANE_SECRET_ENCRYPTION_KEYS": base64.urlsafe_b64encode(bytes(range(32))).decode(),
-    "IRONLANE_SWITCH_TIMEOUT": "1.5",
     "IRONLANE_SWITCH_RETRY": "1",
     "IRONLANE_AUDIT_INTERVAL": "2",
     "IRONLANE_SCAN_INTERVAL": "0.2",
 }
 
 
-LEASE = 3.0
+LEASE = 2.0
 """Seconds after which a conductor that is not heard of is taken for dead, where there are several."""
 
 
@@ -42,6 +41,7 @@ class Process:
     port: int = field(default_factory=free_port)
     up: asyncio.Event = field(default_factory=asyncio.Event)
     running: Running | None = None
+    asleep: bool = False
 
     @property
     def url(self) -> str:
@@ -61,6 +61,7 @@ class Process:
         argv = ["serve", "--port", str(self.port), "--database", self.database, "--hostname", self.hostname]
         async with Client(self.url) as client:
             while True:
+                self.asleep = False
                 self.running = self.zygote.start(argv, self.environment, self.log)
                 await self._healthy(client)
                 self.up.set()
@@ -98,10 +99,14 @@ class Service:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, folder: Path, zygote: Zygote, database: str = "") -> AsyncIterator[Service]:
-        """`database`: the URL of one that two processes share; without, one process has a file of its own."""
+    async def running(
+        cls, folder: Path, zygote: Zygote, database: str = "", timeout: float = 1.5
+    ) -> AsyncIterator[Service]:
+        """`database`: the URL of one that two processes share; without, one process has a file of its own. `timeout` is
+        how long they wait for a switch."""
         url, names = database or f"sqlite:///{folder}/faults.sqlite", ("conductor-1", "conductor-2")
-        environment = ENVIRONMENT | ({"IRONLANE_LEASE_TTL": str(LEASE)} if database else {})
+        environment = ENVIRONMENT | {"IRONLANE_SWITCH_TIMEOUT": str(timeout)}
+        environment |= {"IRONLANE_LEASE_TTL": str(LEASE)} if database else {}
         service = cls(
             [Process(n, url, zygote, folder / f"{n}.log", environment) for n in names[: 2 if database else 1]]
         )
@@ -122,9 +127,9 @@ class Service:
                     raise outcome
 
     @property
-    def up(self) -> bool:
-        """Whether somebody may be asked."""
-        return any(process.up.is_set() for process in self.processes)
+    def awake(self) -> list[int]:
+        """Which of the processes may be asked."""
+        return [at for at, process in enumerate(self.processes) if process.up.is_set() and not process.asleep]
 
     async def until_up(self) -> None:
         async with asyncio.timeout(START):
@@ -146,9 +151,11 @@ class Service:
         if running is None or not process.send(signal.SIGSTOP):
             return lambda: "nobody"
         self.pauses += 1
+        process.asleep = True
 
         def go_on() -> str:
             if process.running is running:
+                process.asleep = False
                 with contextlib.suppress(ProcessLookupError):
                     running.send(signal.SIGCONT)
             return process.hostname

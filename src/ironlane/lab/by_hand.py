@@ -106,10 +106,13 @@ _WORDS: Mapping[str, _Words] = {
 
 
 def busy(plane: ControlPlane) -> bool:
-    """Whether some session has configuration staged, or the lock: what is changed by hand now would be lost."""
+    """Whether what is changed by hand now would be lost: some session has staged configuration, or the lock, or the
+    switch does not do what it is told."""
     if not isinstance(plane, CliSwitch):
-        return plane.configuration.in_use
+        return plane.configuration.in_use or plane.configuration.deaf
     device = plane.device
+    if device.deaf or device.pretending:
+        return True
     staged = getattr(device, "pending", None) or getattr(device, "staged", None)
     return bool(staged) or device.locked_by is not None
 

@@ -130,6 +130,13 @@ class FaultInjector:
         faults = self.plane.faults
         (faults.drop_after if after else faults.drop_before).update(words)
 
+    def go_deaf(self) -> None:
+        """Everything is accepted, and nothing of it is done: who looks sees what was there before."""
+        if isinstance(self.plane, CliSwitch):
+            self.plane.device.deaf = True
+        else:
+            self.plane.configuration.deaf = True
+
     def drop_after_lines(self, lines: int) -> None:
         """The session breaks after this many lines or operations; where each line counts, half of them stay."""
         if isinstance(self.plane, CliSwitch):
@@ -150,9 +157,11 @@ class FaultInjector:
             setattr(self.plane.faults, name, getattr(fresh, name))
         if isinstance(self.plane, CliSwitch):
             self.plane.device.lock_refused = False
+            self.plane.device.hear()
             self.plane.delay = self.plane.commit_delay = 0.0
         else:
             self.plane.rpc_delay = self.plane.commit_delay = 0.0
+            self.plane.configuration.deaf = False
         if self._silent is not None:
             silent, self._silent = self._silent, None
             silent.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from ironlane.lab.cli import lldp
 from ironlane.lab.cli.state import Config, Interface, forwarding
@@ -57,6 +58,10 @@ class Device:
         self.locked_by: Shell | None = None
         self.neighbours: Callable[[], Mapping[str, Lldp]] = dict
         """What the ports hear by LLDP."""
+        self.deaf = False
+        """It takes lines as if it carried them out; when it is next asked what it runs, it has done nothing of it."""
+        self._before: Any = None
+        """While lines are only taken: what really runs."""
         self.enable_password: str | None = None
         """The password that `enable` asks for; None: the login is privileged at once."""
         self._on_running = on_running
@@ -96,6 +101,35 @@ class Device:
             )
         )
 
+    def pretend(self) -> None:
+        """From here on lines are only taken: the data plane hears of none of them."""
+        if self._before is None:
+            self._before, self._told = copy.deepcopy(self._state()), False
+
+    def admit(self) -> None:
+        """What was only taken is forgotten: this is what really runs."""
+        if self._before is not None:
+            before, self._before, self._told = self._before, None, True
+            self._restore(before)
+            self.tell()
+
+    def hear(self) -> None:
+        """Deaf no more; if it is in the midst of something that it only pretends to do, from the next look at it on."""
+        self.deaf = False
+        if self._before == self._state():
+            self.admit()
+
+    @property
+    def pretending(self) -> bool:
+        return self._before is not None
+
+    def _state(self) -> Any:
+        """All that decides what runs."""
+        return self.running
+
+    def _restore(self, state: Any) -> None:
+        self.running = state
+
     def lldp(self, line: str) -> str | None:
         """The answer to the line that asks for LLDP neighbours; None if it is another line."""
         question, show = lldp.ANSWERS[self.platform]
@@ -121,6 +155,7 @@ class Device:
 
     def reboot(self) -> None:
         """What was not saved is lost."""
+        self.admit()
         self.running = copy.deepcopy(self.startup)
         self.locked_by = None
 

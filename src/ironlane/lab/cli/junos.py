@@ -6,6 +6,7 @@ import asyncio
 import copy
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from ironlane.lab.cli.device import Device, OnRunning, Shell
 from ironlane.lab.cli.state import ALL_VLANS, DEFAULT_VLAN, Config, Interface, parse_list
@@ -170,8 +171,16 @@ class JunosDevice(Device):
     def factory(self) -> Config:
         return _config(self.statements, self.ports)
 
+    def _state(self) -> Any:
+        return self.statements
+
+    def _restore(self, state: Any) -> None:
+        self.statements = state
+        self.running = _config(state, self.ports)
+
     def reboot(self) -> None:
         """Commits are kept."""
+        self.admit()
         self.locked_by = None
         self.candidate = dict(self.statements)
 

@@ -157,10 +157,18 @@ class NvueDevice(Device):
     def factory(self) -> Config:
         return self.meaning()
 
+    def _state(self) -> Any:
+        return self.tree
+
+    def _restore(self, state: Any) -> None:
+        self.tree = state
+        self.running = self.meaning()
+
     def save(self) -> None:
         self.saved = copy.deepcopy(self.tree)
 
     def reboot(self) -> None:
+        self.admit()
         self.tree, self.staged = copy.deepcopy(self.saved), None
         self.running = self.meaning()
         self.locked_by = None

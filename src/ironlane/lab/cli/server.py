@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from ironlane.lab.cli.platforms import PLATFORMS
 from ironlane.lab.frames import Lldp
 
 _MAX_LINE = 8192
+_READS = re.compile(r"show .*(running|config)|config show")
+"""Lines that ask what runs."""
 
 
 @dataclass
@@ -189,6 +192,10 @@ class CliSwitch:
             self.drop()
             return None
         self.commands += 1
+        if _READS.search(line):
+            self.device.admit()
+        elif self.device.deaf:
+            self.device.pretend()
         answer = shell.execute("no-such-command" if self._refused(line) else line)
         if _among(line, faults.drop_after):
             if faults.once:

@@ -39,6 +39,8 @@ class Configuration:
     def __init__(self, ports: Sequence[str], on_running: OnRunning) -> None:
         self.commits = 0
         self.edits = 0
+        self.deaf = False
+        """Commits are accepted, and nothing of them is done."""
         self._ports = tuple(ports)
         self._on_running = on_running
         self._running = etree.Element("data")
@@ -173,9 +175,12 @@ class Configuration:
             raise RpcFault("in-use", f"{target} is locked by session {holder}", kind="protocol")
 
     def _put_into_force(self) -> None:
+        self.commits += 1
+        if self.deaf:
+            self._revert()
+            return
         self._running = copy.deepcopy(self._candidate)
         self._modified = False
-        self.commits += 1
         self._tell()
 
     def _roll_back(self) -> None:
