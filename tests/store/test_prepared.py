@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from ironlane.store.database import Store, Tx
-from ironlane.store.prepared import Prepared
+from ironlane.store.prepared import Meaning, Prepared
 from ironlane.store.tables import physical_networks, segments, switches
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, 5, UTC)
@@ -94,3 +94,28 @@ async def test_types_are_converted_as_in_any_statement(any_store: Store) -> None
 async def test_a_refused_row_is_told_as_sqlalchemy_tells_it(filled: Store) -> None:
     with pytest.raises(sa.exc.IntegrityError):
         await filled.write(lambda tx: tx.execute(ADD, row(3)) and None)
+
+
+async def test_rows_stand_for_what_is_made_of_them_as_long_as_they_are_the_same(filled: Store) -> None:
+    made: list[int] = []
+
+    def make(found: Any) -> tuple[int, bool]:
+        made.append(found.vlan)
+        return found.vlan, found.released
+
+    meaning = Meaning(make)
+    by_vlans = Prepared(FIND.statement, meaning)
+    by_network = Prepared(sa.select(segments).where(segments.c.network_id == sa.bindparam("network")), meaning)
+
+    def work(tx: Tx) -> None:
+        once = tx.execute(by_vlans, {"vlans": [3, 4]}).all()
+        assert once == [(3, False), (4, False)], "types are converted first"
+        assert tx.execute(by_vlans, {"vlans": [3]}).one() == (3, False)
+        assert tx.execute(by_network, {"network": "network-4"}).one() == (4, False)
+        assert tx.execute(by_network, {"network": "nobody"}).one_or_none() is None
+        tx.execute(RELEASE, {"its_vlan": 4, "gone": True})
+        assert tx.execute(by_vlans, {"vlans": [3, 4]}).all() == [(3, False), (4, True)], "a changed row is another one"
+        if tx.connection.dialect.name == "sqlite":
+            assert made == [3, 4, 4], "also for another statement with the same columns"
+
+    await filled.write(work)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 
@@ -13,6 +15,7 @@ from ironlane.store.attachments import of_network_port
 from ironlane.store.database import Store, Tx
 from ironlane.store.networks import NewNetwork
 from ironlane.store.ports import NewPort
+from ironlane.store.prepared import Prepared
 from ironlane.store.subnets import NewSubnet
 from ironlane.store.switches import SwitchSpec
 from ironlane.store.tables import attachments, trunk_subports
@@ -147,8 +150,13 @@ async def test_a_port_in_no_trunk_costs_no_statement_for_trunks(rack: Store) -> 
     said: list[str] = []
 
     def work(tx: Tx) -> None:
-        lone = port(tx, "lone")
-        sa.event.listen(tx.connection, "before_cursor_execute", lambda _c, _u, statement, *_: said.append(statement))
+        lone, execute = port(tx, "lone"), tx.execute
+
+        def listening(statement: Any, parameters: Any = None) -> Any:
+            said.append(str(statement.statement if isinstance(statement, Prepared) else statement))
+            return execute(statement, parameters)
+
+        tx.execute = listening  # type: ignore[method-assign]
         bind(tx, lone.id)
         ports.delete(tx, lone.id)
 

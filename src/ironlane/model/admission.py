@@ -25,7 +25,7 @@ def blockers(candidate: Attachment, others: Collection[Attachment]) -> list[Atta
     for other in others:
         if other.id == candidate.id:
             continue
-        here = other.switch_port == candidate.switch_port
+        here = other.port == candidate.port and other.switch == candidate.switch
         if other.state is AttachmentState.HELD:
             if here and candidate.tagged and not other.tagged:
                 found.append(other)

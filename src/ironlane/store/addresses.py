@@ -149,10 +149,10 @@ def follow_mac(tx: Tx, network_id: str, port_id: str, mac: str) -> None:
 
 def release(tx: Tx, port_id: str, addresses: Iterable[FixedIp] | None = None) -> None:
     """Take addresses back from a port: these, or all."""
-    mine = ip_allocations.c.port_id == port_id
     if addresses is None:
         tx.execute(_RELEASE, {"port": port_id})
         return
+    mine = ip_allocations.c.port_id == port_id
     for fixed in addresses:
         tx.execute(
             sa.delete(ip_allocations).where(

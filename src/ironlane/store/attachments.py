@@ -1,9 +1,9 @@
-"""Attachments as rows: reading them, and the JSON forms of their value objects."""
+"""Attachments and switch ports as rows: reading them, and the JSON forms of their value objects."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
 
@@ -23,16 +23,41 @@ from ironlane.model.fabric import (
     Vlan,
 )
 from ironlane.store.database import Tx
-from ironlane.store.prepared import Prepared
-from ironlane.store.tables import attachments
+from ironlane.store.prepared import Meaning, Prepared
+from ironlane.store.tables import attachments, switch_ports
 
+
+def _attachment(row: sa.Row[Any]) -> Attachment:
+    return Attachment(
+        id=row.id,
+        switch=SwitchId(row.switch_id),
+        port=row.port_name,
+        network_port=row.network_port_id,
+        network=row.network_id,
+        host=HostId(row.host_id),
+        vlan=Vlan(row.vlan),
+        side=Side(row.side),
+        state=AttachmentState(row.state),
+        lag=lag_from_json(row.lag),
+        tagged=row.tagged,
+        applied=row.applied,
+        withheld_by=None if row.withheld_by is None else SwitchId(row.withheld_by),
+        reason=row.reason,
+        retry_at=row.retry_at,
+        attempts=row.attempts,
+        request_id=row.request_id,
+        created_at=row.created_at,
+    )
+
+
+_MEANING = Meaning(_attachment)
 _ALL = sa.select(attachments).order_by(attachments.c.created_at, attachments.c.id)
-_OF_SWITCH = Prepared(_ALL.where(attachments.c.switch_id == sa.bindparam("switch")))
-_OF_NETWORK = Prepared(_ALL.where(attachments.c.network_id == sa.bindparam("network")))
+_OF_SWITCH = Prepared(_ALL.where(attachments.c.switch_id == sa.bindparam("switch")), _MEANING)
+_OF_NETWORK = Prepared(_ALL.where(attachments.c.network_id == sa.bindparam("network")), _MEANING)
 _OF_NETWORK_PORTS = Prepared(
-    _ALL.where(attachments.c.network_port_id.in_(sa.bindparam("network_ports", expanding=True)))
+    _ALL.where(attachments.c.network_port_id.in_(sa.bindparam("network_ports", expanding=True))), _MEANING
 )
-_OF_HOST = Prepared(_ALL.where(attachments.c.host_id == sa.bindparam("host")))
+_OF_HOST = Prepared(_ALL.where(attachments.c.host_id == sa.bindparam("host")), _MEANING)
 # Columns apart instead of pairs: an index serves each branch, where pairs have SQLite read the whole table.
 _AROUND = Prepared(
     _ALL.where(
@@ -44,11 +69,41 @@ _AROUND = Prepared(
             ),
             attachments.c.network_port_id.in_(sa.bindparam("network_ports", expanding=True)),
         )
-    )
+    ),
+    _MEANING,
 )
 
 Place = tuple[SwitchId, str]
 """A switch port: the switch and the port's name on it."""
+
+
+class PortRecord(NamedTuple):
+    """One of our switch ports: what it showed last, and what it was last read back to carry as it should."""
+
+    name: str
+    observed: PortConfig | None
+    verified: PortConfig | None
+
+
+def _port_record(row: sa.Row[Any]) -> PortRecord:
+    return PortRecord(
+        row.name,
+        None if row.observed is None else config_from_json(row.observed),
+        None if row.verified is None else config_from_json(row.verified),
+    )
+
+
+_PORT_RECORDS = Prepared(
+    sa.select(switch_ports.c.name, switch_ports.c.observed, switch_ports.c.verified).where(
+        switch_ports.c.switch_id == sa.bindparam("switch")
+    ),
+    Meaning(_port_record),
+)
+
+
+def port_records(tx: Tx, switch: SwitchId) -> list[PortRecord]:
+    """All ports of one switch that are ours."""
+    return cast("list[PortRecord]", tx.execute(_PORT_RECORDS, {"switch": switch}).all())
 
 
 def of_switch(tx: Tx, switch: SwitchId) -> list[Attachment]:
@@ -111,34 +166,12 @@ def find(
         attachments.c.network_port_id: network_port,
         attachments.c.state: state,
     }
-    return _read(tx, _ALL.where(*[column == value for column, value in wanted.items() if value is not None]), {})
+    rows = tx.all(_ALL.where(*[column == value for column, value in wanted.items() if value is not None]))
+    return [_attachment(row) for row in rows]
 
 
-def _read(tx: Tx, statement: sa.Executable | Prepared, parameters: dict[str, Any]) -> list[Attachment]:
-    return [_attachment(row) for row in tx.execute(statement, parameters)]
-
-
-def _attachment(row: sa.Row[Any]) -> Attachment:
-    return Attachment(
-        id=row.id,
-        switch=SwitchId(row.switch_id),
-        port=row.port_name,
-        network_port=row.network_port_id,
-        network=row.network_id,
-        host=HostId(row.host_id),
-        vlan=Vlan(row.vlan),
-        side=Side(row.side),
-        state=AttachmentState(row.state),
-        lag=lag_from_json(row.lag),
-        tagged=row.tagged,
-        applied=row.applied,
-        withheld_by=None if row.withheld_by is None else SwitchId(row.withheld_by),
-        reason=row.reason,
-        retry_at=row.retry_at,
-        attempts=row.attempts,
-        request_id=row.request_id,
-        created_at=row.created_at,
-    )
+def _read(tx: Tx, statement: Prepared, parameters: dict[str, Any]) -> list[Attachment]:
+    return cast("list[Attachment]", tx.execute(statement, parameters).all())
 
 
 def lag_to_json(lag: Lag) -> dict[str, Any]:

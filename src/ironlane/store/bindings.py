@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from ironlane.model.errors import Conflict, Invalid
 from ironlane.model.fabric import Attachment, AttachmentState, HostId, Lag, LagSupport, Mlag, Side, SwitchId, Vlan
 from ironlane.model.link import GroupParameters, LagSettings, LocalLink, lag_settings
 from ironlane.store import foreign_changes
-from ironlane.store.attachments import around, of_network_port, support_from_json
+from ironlane.store.attachments import around, lag_to_json, of_network_port, support_from_json
 from ironlane.store.database import Tx
 from ironlane.store.prepared import Prepared
 from ironlane.store.tables import attachments, lag_claims, ports, switch_ports, switches
@@ -396,7 +396,7 @@ def _row(attachment: Attachment) -> dict[str, Any]:
         "vlan": attachment.vlan,
         "side": attachment.side.value,
         "state": attachment.state.value,
-        "lag": asdict(attachment.lag) if attachment.lag else None,
+        "lag": lag_to_json(attachment.lag) if attachment.lag else None,
         "tagged": attachment.tagged,
         "applied": attachment.applied,
         "withheld_by": attachment.withheld_by,

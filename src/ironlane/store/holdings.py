@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from ironlane.model.fabric import Attachment, HostId, Lag, SwitchId, Vlan
-from ironlane.store.attachments import lag_from_json
+from ironlane.store.attachments import lag_from_json, lag_to_json
 from ironlane.store.database import Tx
 from ironlane.store.prepared import Prepared
 from ironlane.store.tables import holdings
@@ -88,7 +88,7 @@ def _row(tx: Tx, attachment: Attachment) -> dict[str, Any]:
         "port_name": attachment.port,
         "vlan": attachment.vlan,
         "tagged": attachment.tagged,
-        "lag": asdict(attachment.lag) if attachment.lag else None,
+        "lag": lag_to_json(attachment.lag) if attachment.lag else None,
         "network_port_id": attachment.network_port,
         "network_id": attachment.network,
         "host_id": attachment.host,

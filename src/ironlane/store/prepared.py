@@ -11,12 +11,14 @@ from __future__ import annotations
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 _Convert = Callable[[Any], Any] | None
+T = TypeVar("T")
 
 
 class Rows:
@@ -70,6 +72,31 @@ class Rows:
         return None if row is None else row[0]
 
 
+class Meaning(Generic[T]):
+    """What rows of a statement stand for; on SQLite remembered by what is in them.
+
+    The fabric loop reads the same rows over and over: every port of a switch for each of its commits. Making an object
+    of a row takes ten times as long as finding the one that was made of an equal row.
+
+    Args:
+        make: row → object. Pure, and the object is immutable, with all that is in it: everybody gets the same one.
+        most: how many are remembered.
+    """
+
+    def __init__(self, make: Callable[[Any], T], most: int = 8192) -> None:
+        self.make = make
+        self._most = most
+        self._remembered: dict[tuple[str, ...], Callable[[tuple[Any, ...]], T]] = {}
+
+    def of(self, columns: tuple[str, ...], row: Callable[[tuple[Any, ...]], Any]) -> Callable[[tuple[Any, ...]], T]:
+        """What makes an object of what the database gives for these columns; `row` makes a row of it."""
+
+        def made(values: tuple[Any, ...]) -> T:
+            return self.make(row(values))
+
+        return self._remembered.setdefault(columns, lru_cache(self._most)(made))
+
+
 class _Slot(NamedTuple):
     """Where the value for one `?` comes from: a parameter (or the `item` of a list), or a constant."""
 
@@ -84,16 +111,16 @@ class _Form(NamedTuple):
 
     sql: str
     slots: tuple[_Slot, ...]
-    row: Callable[[Sequence[Any]], Any] | None
-    """Makes a row of what the database gives; None where there are no rows."""
-    converts: tuple[tuple[int, Callable[[Any], Any]], ...]
+    row: Callable[[tuple[Any, ...]], Any] | None
+    """Makes a row, or what it means, of what the database gives; None where there are no rows."""
 
 
 class Prepared:
-    """One statement, with `bindparam`s for all that varies."""
+    """One statement, with `bindparam`s for all that varies. With a `meaning`, its rows are what that makes of them."""
 
-    def __init__(self, statement: sa.Executable) -> None:
+    def __init__(self, statement: sa.Executable, meaning: Meaning[Any] | None = None) -> None:
         self.statement = statement
+        self._meaning = meaning
         self._lists: tuple[str, ...] | None = None
         self._forms: dict[tuple[Any, ...], _Form] = {}
 
@@ -105,7 +132,8 @@ class Prepared:
         """
         raw: Any = connection.connection.dbapi_connection
         if not isinstance(raw, sqlite3.Connection):
-            return connection.execute(self.statement, parameters)
+            result = connection.execute(self.statement, parameters)
+            return result if self._meaning is None else Rows([*map(self._meaning.make, result)], result.rowcount)
         one = parameters if isinstance(parameters, Mapping) else parameters[0]
         form = self._form(connection.dialect, one)
         try:
@@ -118,7 +146,7 @@ class Prepared:
             raise sa.exc.DBAPIError.instance(
                 form.sql, None, error, sqlite3.Error, dialect=connection.dialect, hide_parameters=True
             ) from error
-        return Rows([_row(form, values) for values in found], cursor.rowcount)
+        return Rows([] if form.row is None else [*map(form.row, found)], cursor.rowcount)
 
     def _form(self, dialect: sa.Dialect, parameters: Mapping[str, Any]) -> _Form:
         if self._lists is None:
@@ -127,7 +155,7 @@ class Prepared:
         key = (*parameters, *(_room(len(parameters[name])) for name in self._lists if name in parameters))
         form = self._forms.get(key)
         if form is None:
-            form = self._forms[key] = _compiled(self.statement, dialect, parameters)
+            form = self._forms[key] = _compiled(self.statement, dialect, parameters, self._meaning)
         return form
 
 
@@ -149,17 +177,9 @@ def _values(form: _Form, parameters: Mapping[str, Any]) -> list[Any]:
     return values
 
 
-def _row(form: _Form, values: Sequence[Any]) -> Any:
-    assert form.row is not None  # noqa: S101 - only called with rows
-    if not form.converts:
-        return form.row(values)
-    changed = list(values)
-    for index, convert in form.converts:
-        changed[index] = convert(changed[index])
-    return form.row(changed)
-
-
-def _compiled(statement: Any, dialect: sa.Dialect, parameters: Mapping[str, Any]) -> _Form:
+def _compiled(
+    statement: Any, dialect: sa.Dialect, parameters: Mapping[str, Any], meaning: Meaning[Any] | None
+) -> _Form:
     compiled = statement.compile(dialect=dialect, column_keys=list(parameters))
     defaults = _defaults(compiled)
     lists = {
@@ -178,14 +198,7 @@ def _compiled(statement: Any, dialect: sa.Dialect, parameters: Mapping[str, Any]
         else:
             value = defaults.get(name, state.parameters[place])
             slots.append(_Slot(None, None, None, value if convert is None else convert(value)))
-    columns = list(statement.selected_columns) if isinstance(statement, sa.Select) else []
-    converts = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
-    return _Form(
-        state.statement,
-        tuple(slots),
-        _maker(tuple(column.key or f"column_{index}" for index, column in enumerate(columns))) if columns else None,
-        tuple((index, convert) for index, convert in enumerate(converts) if convert is not None),
-    )
+    return _Form(state.statement, tuple(slots), _row(statement, dialect, meaning))
 
 
 def _defaults(compiled: Any) -> dict[str, Any]:
@@ -198,7 +211,21 @@ def _defaults(compiled: Any) -> dict[str, Any]:
     return found
 
 
-def _maker(names: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
+def _row(statement: Any, dialect: sa.Dialect, meaning: Meaning[Any] | None) -> Callable[[tuple[Any, ...]], Any] | None:
+    """What makes a row of the values that the database gives, by the types of the columns."""
+    columns = list(statement.selected_columns) if isinstance(statement, sa.Select) else []
+    if not columns:
+        return None
+    names = tuple(column.key or f"column_{index}" for index, column in enumerate(columns))
     kind: Any = namedtuple("Row", names)  # type: ignore[misc]
-    make: Callable[[Sequence[Any]], Any] = kind._make
-    return make
+    processors = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
+    converts = tuple((index, convert) for index, convert in enumerate(processors) if convert is not None)
+
+    def row(values: tuple[Any, ...]) -> Any:
+        changed = list(values)
+        for index, convert in converts:
+            changed[index] = convert(changed[index])
+        return kind._make(changed)
+
+    plain: Callable[[tuple[Any, ...]], Any] = row if converts else kind._make
+    return plain if meaning is None else meaning.of(names, plain)

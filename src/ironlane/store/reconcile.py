@@ -15,9 +15,9 @@ from ironlane.model.lldp import Neighbour
 from ironlane.model.plan import Plan
 from ironlane.store import cabling, drifts, leases, plans, previews, settling, withholding
 from ironlane.store.attachments import (
-    config_from_json,
     of_network_ports,
     of_switch,
+    port_records,
     support_from_json,
     support_to_json,
 )
@@ -29,9 +29,6 @@ from ironlane.store.tables import switch_ports, switches
 _SWITCH = Prepared(sa.select(switches).where(switches.c.id == sa.bindparam("id")))
 _CURRENT = Prepared(
     sa.select(switches.c.generation, switches.c.audit_due).where(switches.c.id == sa.bindparam("id")),
-)
-_OWNED = Prepared(
-    sa.select(switch_ports.c.name, switch_ports.c.verified).where(switch_ports.c.switch_id == sa.bindparam("switch"))
 )
 _UNCERTAIN = Prepared(
     sa.update(switch_ports)
@@ -123,7 +120,7 @@ def view(tx: Tx, switch: SwitchId, lease: Lease, ttl: timedelta) -> SwitchView |
         # Another conductor may have changed it since this one read it last.
         tx.execute(sa.update(switches).where(switches.c.id == switch).values(audit_due=True))
         audit_due = True
-    owned = tx.execute(_OWNED, {"switch": switch}).all()
+    owned = port_records(tx, switch)
     return SwitchView(
         id=switch,
         kind=row.kind,
@@ -140,7 +137,7 @@ def view(tx: Tx, switch: SwitchId, lease: Lease, ttl: timedelta) -> SwitchView |
         ports=ManagedPorts(
             switch, frozenset(port.name for port in owned), None if row.idle_vlan is None else Vlan(row.idle_vlan)
         ),
-        verified={port.name: config_from_json(port.verified) for port in owned if port.verified is not None},
+        verified={port.name: port.verified for port in owned if port.verified is not None},
         attachments=of_switch(tx, switch),
         lags=support_from_json(row.lags),
         questions=previews.asked(tx, switch),

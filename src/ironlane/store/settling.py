@@ -6,14 +6,15 @@ deleted networks that nothing carries go back to the pool; nodes that wait are d
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
 
 from ironlane.model.admission import admit
-from ironlane.model.fabric import Attachment, AttachmentState, PortConfig, SwitchId
+from ironlane.model.fabric import Attachment, AttachmentState, HostId, PortConfig, SwitchId
 from ironlane.store import foreign_changes, holdings, withholding
-from ironlane.store.attachments import around, config_to_json, of_network, of_network_ports
+from ironlane.store.attachments import Place, around, config_to_json, of_network, of_network_ports, port_records
 from ironlane.store.bindings import drop, set_status, status_of, touch
 from ironlane.store.database import Tx
 from ironlane.store.prepared import Prepared
@@ -38,11 +39,6 @@ _OBSERVED = Prepared(
     .where(switch_ports.c.switch_id == sa.bindparam("its_switch"), switch_ports.c.name == sa.bindparam("its_name"))
     .values(observed=sa.bindparam("config"), verified=sa.bindparam("expected"), observed_at=sa.bindparam("now"))
 )
-_SHOWN = Prepared(
-    sa.select(switch_ports.c.name, switch_ports.c.observed, switch_ports.c.verified).where(
-        switch_ports.c.switch_id == sa.bindparam("switch")
-    )
-)
 _STATUSES = Prepared(
     sa.select(ports.c.id, ports.c.status, ports.c.status_reason).where(
         ports.c.id.in_(sa.bindparam("ids", expanding=True))
@@ -51,6 +47,11 @@ _STATUSES = Prepared(
 _FAULTS = Prepared(
     sa.select(switches.c.id, switches.c.reason).where(
         switches.c.id.in_(sa.bindparam("ids", expanding=True)), switches.c.reason != ""
+    )
+)
+_RELEASED = Prepared(
+    sa.select(segments.c.network_id).where(
+        segments.c.network_id.in_(sa.bindparam("networks", expanding=True)), segments.c.released
     )
 )
 _WAKE = Prepared(
@@ -121,12 +122,9 @@ def refresh_status(tx: Tx, network_ports: Collection[str]) -> None:
 
 def release_segments(tx: Tx, network_ids: Collection[str]) -> None:
     """VLANs of deleted networks go back to the pool once no switch carries them any more (invariant I3)."""
-    released = tx.all(
-        sa.select(segments.c.network_id).where(segments.c.network_id.in_(sorted(network_ids)), segments.c.released)
-    )
-    for row in released:
-        if not of_network(tx, row.network_id):
-            tx.execute(sa.delete(segments).where(segments.c.network_id == row.network_id, segments.c.released))
+    for network in tx.execute(_RELEASED, {"networks": sorted(network_ids)}).scalars():
+        if not of_network(tx, network):
+            tx.execute(sa.delete(segments).where(segments.c.network_id == network, segments.c.released))
 
 
 def _lingers(observed: Mapping[str, PortConfig], leaving: Attachment) -> bool:
@@ -148,13 +146,16 @@ def _admit_around(tx: Tx, gone: Collection[Attachment]) -> None:
     hosts = {a.host for a in held}
     near = around(tx, hosts)
     near += around(tx, (), [(a.switch, a.port) for a in near if a.state is AttachmentState.HELD])
-    everything = {a.id: a for a in near}.values()
+    by_host: dict[HostId, list[Attachment]] = defaultdict(list)
+    by_place: dict[Place, list[Attachment]] = defaultdict(list)
+    for a in {a.id: a for a in near}.values():
+        by_host[a.host].append(a)
+        by_place[a.switch, a.port].append(a)
     admitted: list[Attachment] = []
     for host in sorted(hosts):
-        own = [a for a in everything if a.host == host]
-        wished = {a.switch_port for a in own if a.state is AttachmentState.HELD}
-        others = [a for a in everything if a.host != host and a.switch_port in wished]
-        admitted += [a for a in admit([*own, *others]) if a.host == host]
+        wished = {(a.switch, a.port) for a in by_host[host] if a.state is AttachmentState.HELD}
+        others = [a for place in wished for a in by_place[place] if a.host != host]
+        admitted += [a for a in admit([*by_host[host], *others]) if a.host == host]
     if admitted:
         tx.execute(_ADMIT, {"ids": [a.id for a in admitted]})
         touch(tx, {a.switch for a in admitted})
@@ -179,16 +180,19 @@ def _store_observed(
     tx: Tx, switch: SwitchId, observed: Mapping[str, PortConfig], verified: Mapping[str, PortConfig | None]
 ) -> None:
     news = []
-    for row in tx.execute(_SHOWN, {"switch": switch}):
-        if row.name not in observed:
+    for port in port_records(tx, switch):
+        if port.name not in observed:
             continue
-        shown, expected = config_to_json(observed[row.name]), row.verified
-        if row.name in verified:
-            config = verified[row.name]
-            expected = None if config is None else config_to_json(config)
-        if (shown, expected) != (row.observed, row.verified):
+        shown, expected = observed[port.name], verified.get(port.name, port.verified)
+        if (shown, expected) != (port.observed, port.verified):
             news.append(
-                {"its_switch": switch, "its_name": row.name, "config": shown, "expected": expected, "now": tx.now}
+                {
+                    "its_switch": switch,
+                    "its_name": port.name,
+                    "config": config_to_json(shown),
+                    "expected": None if expected is None else config_to_json(expected),
+                    "now": tx.now,
+                }
             )
     if news:
         tx.execute(_OBSERVED, news)
