@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,6 +40,7 @@ from ironlane.boot.kea import KeaEngine
 from ironlane.boot.kea_config import KeaSettings
 from ironlane.boot.network_boot import FixedBoot
 from ironlane.boot.services import BootServices
+from ironlane.conductor.allocating import allocate
 from ironlane.conductor.dhcp import DhcpLoop
 from ironlane.conductor.fabric import FabricLoop, FabricSettings, driver_factory
 from ironlane.conductor.lifecycle import LifecycleLoop
@@ -50,7 +52,7 @@ from ironlane.model.errors import IronlaneError, Permanent, Temporary
 from ironlane.power.base import PowerDriver
 from ironlane.power.drivers import DRIVERS
 from ironlane.settings import Settings
-from ironlane.store import leases, previews
+from ironlane.store import allocations, leases, previews
 from ironlane.store.database import Hint, Store, Tx, open_store
 from ironlane.store.leases import Membership
 from ironlane.store.nodes import seal
@@ -133,6 +135,12 @@ class Service:
                 self._due(nodes),
                 interval=settings.scan_interval,
             ),
+            "allocation": Worker(
+                "allocation",
+                partial(allocate, self.store),
+                self._allocations_due,
+                interval=settings.scan_interval,
+            ),
         }
         engine = _dhcp_engine(settings)
         self.dhcp = None if engine is None else DhcpLoop(self.store, engine, interval=settings.scan_interval)
@@ -194,6 +202,9 @@ class Service:
         return await self.store.read(
             lambda tx: [*leases.due(tx, switches, waiting=waiting), *previews.switches_asked(tx)]
         )
+
+    async def _allocations_due(self, _waiting: bool) -> list[str]:
+        return await self.store.read(allocations.allocating)
 
     def _hinted(self, hint: Hint) -> None:
         if hint.kind in self._workers:

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ironlane.model.errors import Invalid, Temporary
+from ironlane.conductor.allocating import allocate
+from ironlane.model.errors import Invalid, NotFound, Temporary
 from ironlane.model.fabric import Lag, PortConfig, Vlan
 from ironlane.power.base import BootDevice, PowerState
 from ironlane.power.fake import FakePower
-from ironlane.store import leases, networks, nodes, ports, switches, vifs
+from ironlane.store import allocations, history, leases, networks, nodes, ports, switches, vifs
 from ironlane.store.attachments import of_host
 from ironlane.store.database import Store, Tx
 from ironlane.store.leases import Membership
@@ -420,3 +421,38 @@ async def test_a_shared_network_is_no_place_to_boot_servers(site: Site) -> None:
         await site.ask(node, "provide")
         failed = await site.until_state(node, "clean failed")
         assert "no provider network 'storage'" in (failed.last_error or "")
+
+
+async def test_an_undeployed_node_is_nobodys_allocation_any_more(site: Site) -> None:
+    async with site.conductor():
+        node = await site.node(1)
+        await site.store.write(lambda tx: nodes.update(tx, node.id, {"resource_class": "bm"}))
+        await site.to_available(node)
+        made = await site.store.write(lambda tx: allocations.create(tx, {"resource_class": "bm"}))
+        await allocate(site.store, made.id)
+        await site.to_active(node)
+        assert (await site.store.read(lambda tx: nodes.by_id(tx, node.id))).allocation_uuid == made.id
+        await site.ask(node, "deleted")
+        free = await site.until_state(node, "clean wait", "booted")
+        assert (free.allocation_uuid, free.instance_uuid) == (None, None)
+        with pytest.raises(NotFound):
+            await site.store.read(lambda tx: allocations.get(tx, made.id))
+
+
+async def test_what_became_of_a_node_is_in_its_history(site: Site) -> None:
+    async with site.conductor():
+        node = await site.node(1)
+        await site.to_available(node)
+        await site.ask(node, "active")
+        await site.until_state(node, "wait call-back", "booted")
+        await site.report(node, "error", "the disk is on fire")
+        await site.until_state(node, "deploy failed")
+    entries = await site.store.read(lambda tx: history.of_node(tx, node.id))
+    assert [entry.event for entry in entries[-3:]] == [
+        "asked to active: from available to deploying",
+        "from deploying to wait call-back",
+        "from wait call-back to deploy failed: the ramdisk reported: the disk is on fire",
+    ]
+    assert {(e.severity, e.event_type, e.conductor) for e in entries if e.severity == "ERROR"} == {
+        ("ERROR", "provision", "c1")
+    }

@@ -22,9 +22,10 @@ from ironlane.model.errors import IronlaneError, NotFound, Temporary
 from ironlane.model.node import Node
 from ironlane.model.states import FAILURE, WORKING, ProvisionState
 from ironlane.power.base import PowerDriver
-from ironlane.store import leases
+from ironlane.store import history, leases
 from ironlane.store import nodes as node_rows
 from ironlane.store.database import Store, Tx
+from ironlane.store.history import EventType, Severity
 from ironlane.store.leases import Lease
 from ironlane.store.tables import nodes
 
@@ -117,15 +118,30 @@ class LifecycleLoop:
         changes["due_at"] = None if delay is None else tx.now + delay
         if changes.get("provision_state", node.provision_state) != node.provision_state:
             changes["provision_updated_at"] = tx.now
-            log.info(
-                "node changed state",
-                node=node.label,
-                before=node.provision_state.value,
-                after=changes["provision_state"].value,
-            )
+            before, after = node.provision_state.value, changes["provision_state"].value
+            log.info("node changed state", node=node.label, before=before, after=after)
+        self._note(tx, node, changes, lease)
         node_rows.update(tx, node.id, changes)
         tx.hints.clear()  # our own due time is in the return value
         return delay
+
+    def _note(self, tx: Tx, node: Node, changes: Mapping[str, Any], lease: Lease) -> None:
+        """The node's history: changes of state, and what went wrong for good, not what is tried again."""
+        reason = None if changes["attempts"] else changes.get("last_error")
+        after = changes.get("provision_state", node.provision_state)
+        moved = "" if after is node.provision_state else f"from {node.provision_state.value} to {after.value}"
+        event = ": ".join(filter(None, (moved, reason)))
+        if not event:
+            return
+        failed = EventType.PROVISION if node.provision_state in WORKING else EventType.POWER
+        history.record(
+            tx,
+            node.id,
+            event,
+            event_type=failed if reason else EventType.TRANSITION,
+            severity=Severity.ERROR if reason else Severity.INFO,
+            conductor=lease.hostname,
+        )
 
     def _outcome(self, node: Node, result: Result) -> tuple[dict[str, Any], timedelta | None]:
         """Columns to write, and after how long to look again."""

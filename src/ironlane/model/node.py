@@ -1,4 +1,4 @@
-"""Nouns of the Baremetal API: node, baremetal port, portgroup.
+"""Nouns of the Baremetal API: node, baremetal port, portgroup, allocation, chassis, volumes.
 
 They mirror the rows of the store field by field; what a client may see of them, and since which API version, is said
 in `ironlane.api.baremetal`. JSON values (`driver_info`, `extra`, …) have the shape that the client gave them.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, NewType
 
 from ironlane.model.states import ProvisionState
@@ -49,6 +50,9 @@ class Node:
     resource_class: str | None = None
     conductor_group: str = ""
     chassis_uuid: str | None = None
+    allocation_uuid: str | None = None
+    shard: str | None = None
+    parent_node: str | None = None
     owner: str | None = None
     lessee: str | None = None
     description: str | None = None
@@ -153,6 +157,8 @@ class Portgroup:
     extra: Mapping[str, Any] = field(default_factory=dict)
     internal_info: Mapping[str, Any] = field(default_factory=dict)
     standalone_ports_supported: bool = True
+    physical_network: str | None = None
+    category: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
@@ -170,3 +176,71 @@ class Portgroup:
             return int(value)
         except (TypeError, ValueError):
             return 0
+
+
+class AllocationState(StrEnum):
+    """How far an allocation is."""
+
+    ALLOCATING = "allocating"
+    """A conductor looks for a node."""
+    ACTIVE = "active"
+    """It has its node."""
+    ERROR = "error"
+    """There was none; `last_error` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A wish for a node of a resource class, with traits, perhaps among some candidates (UUIDs)."""
+
+    id: str
+    name: str | None = None
+    resource_class: str | None = None
+    state: AllocationState = AllocationState.ALLOCATING
+    last_error: str | None = None
+    traits: Sequence[str] = ()
+    candidate_nodes: Sequence[str] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    owner: str | None = None
+    node_id: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chassis:
+    """What holds several nodes, by the operator's word."""
+
+    id: str
+    description: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeConnector:
+    """What storage calls a node: an iSCSI initiator's name (`iqn`), an `ip`, a `mac`, a `wwnn`, `wwpn` or `port`."""
+
+    id: str
+    node_id: str
+    type: str
+    connector_id: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeTarget:
+    """A volume that a node is to have; the one with `boot_index` 0 is what it would boot from."""
+
+    id: str
+    node_id: str
+    volume_type: str
+    boot_index: int
+    volume_id: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None
+    updated_at: datetime | None = None

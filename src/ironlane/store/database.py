@@ -44,7 +44,7 @@ _ATTEMPTS = 20
 """How often a transaction is repeated after serialization conflicts before the client is told to try again."""
 
 
-HintKind = Literal["switch", "node", "dhcp", "binding"]
+HintKind = Literal["switch", "node", "dhcp", "binding", "allocation"]
 """`binding`: nobody has to act; who follows the changes of foreign bindings has something to read."""
 
 

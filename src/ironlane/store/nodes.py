@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from ironlane.model.errors import Conflict, Invalid, NotFound, Permanent
 from ironlane.model.node import Node, NodeId
 from ironlane.model.states import ProvisionState, Verb, step_for
+from ironlane.store import history, volumes
 from ironlane.store.database import Tx
-from ironlane.store.tables import baremetal_ports, inventories, lldp_heard, nodes, portgroups
+from ironlane.store.tables import baremetal_ports, inventories, lldp_heard, node_history, nodes, portgroups
 from ironlane.store.vault import from_row
 
 SECRETIVE = ("driver_info", "instance_info", "driver_internal_info")
@@ -95,9 +96,11 @@ def update(tx: Tx, node_id: str, changes: Mapping[str, Any]) -> Node:
 
 
 def delete(tx: Tx, node_id: str) -> None:
-    """Delete a node with its baremetal ports and portgroups. Whether it may go is the caller's to judge."""
+    """Delete a node with all that is its own. Whether it may go is the caller's to judge."""
     nics = sa.select(baremetal_ports.c.id).where(baremetal_ports.c.node_id == node_id)
     tx.execute(sa.delete(lldp_heard).where(lldp_heard.c.baremetal_port_id.in_(nics)))
+    tx.execute(sa.delete(node_history).where(node_history.c.node_id == node_id))
+    volumes.forget_node(tx, node_id)
     tx.execute(sa.delete(inventories).where(inventories.c.node_id == node_id))
     tx.execute(sa.delete(baremetal_ports).where(baremetal_ports.c.node_id == node_id))
     tx.execute(sa.delete(portgroups).where(portgroups.c.node_id == node_id))
@@ -114,6 +117,8 @@ def request_state(tx: Tx, node: Node, verb: str, changes: Mapping[str, Any] | No
         Invalid: unknown verb, or not possible in the node's state.
     """
     step = step_for(verb, node.provision_state, node=node.label)
+    told = f"asked to {verb}: from {node.provision_state.value} to {step.state.value}"
+    history.record(tx, node.id, told)
     aborted = f"aborted by request while it was {node.provision_state.value}" if verb == Verb.ABORT else None
     return update(
         tx,
@@ -181,6 +186,7 @@ def seal(tx: Tx) -> int:
         if changed:
             tx.execute(sa.update(nodes).where(nodes.c.id == row.id).values(changed))
             sealed += 1
+    volumes.seal(tx)
     return sealed
 
 

@@ -73,7 +73,7 @@ def application(store: Store, **settings: Any) -> FastAPI:
 class Baremetal(Client):
     """The API at its newest version, and short ways to make things."""
 
-    def __init__(self, store: Store, version: str = "1.101", **settings: Any) -> None:
+    def __init__(self, store: Store, version: str = "1.109", **settings: Any) -> None:
         super().__init__(application(store, **settings))
         self.store = store
         self.version = version

@@ -67,7 +67,7 @@ async def test_what_is_newer_than_the_version_is_not_acceptable(
     headers = {"X-OpenStack-Ironic-API-Version": f"1.{version}"}
     answer = await api.request(method, url, json_body=body, headers=headers)
     assert (answer.status, "1." in fault(answer)) == (406, True)
-    assert answer.headers["x-openstack-ironic-api-maximum-version"] == "1.101"
+    assert answer.headers["x-openstack-ironic-api-maximum-version"] == "1.109"
     assert await api.everything() == before
     newer = await api.request(
         method, url, json_body=body, headers={"X-OpenStack-Ironic-API-Version": f"1.{version + 1}"}
@@ -85,11 +85,11 @@ async def test_routes_newer_than_the_version_are_not_found(api: Baremetal) -> No
 @pytest.mark.parametrize(
     ("header", "value", "chosen"),
     [
-        ("X-OpenStack-Ironic-API-Version", "latest", "1.101"),
+        ("X-OpenStack-Ironic-API-Version", "latest", "1.109"),
         ("X-OpenStack-Ironic-API-Version", "1.31", "1.31"),
         ("OpenStack-API-Version", "compute 2.1, baremetal 1.61", "1.61"),
         ("OpenStack-API-Version", "compute 2.1", "1.1"),
-        ("X-OpenStack-Ironic-API-Version", "1.102", None),
+        ("X-OpenStack-Ironic-API-Version", "1.110", None),
         ("X-OpenStack-Ironic-API-Version", "1.0", None),
         ("X-OpenStack-Ironic-API-Version", "2.1", None),
         ("X-OpenStack-Ironic-API-Version", "x", None),
@@ -109,7 +109,7 @@ async def test_discovery_and_links_below_a_mount_point(api: Baremetal) -> None:
     api.root_path = "/baremetal"
     root = await api.shown("/")
     assert root["versions"][0]["links"][0]["href"] == "http://ironlane.test/baremetal/v1/"
-    assert (root["versions"][0]["min_version"], root["versions"][0]["version"]) == ("1.1", "1.101")
+    assert (root["versions"][0]["min_version"], root["versions"][0]["version"]) == ("1.1", "1.109")
     v1 = await api.shown("/v1/")
     assert v1["nodes"][0]["href"] == "http://ironlane.test/baremetal/v1/nodes/"
     await api.node()

@@ -46,7 +46,7 @@ REQUESTS = st.fixed_dictionaries(
         "part": st.sampled_from(["CUSTOM_X", "5eba08c7-c901-4bee-9522-57d35501f1cc"]) | TEXT,
         "query": st.dictionaries(st.sampled_from(["limit", "marker", "fields", "sort_key", "detail"]) | TEXT, TEXT),
         "body": st.none() | JSON | OBJECTS | PATCHES,
-        "version": st.sampled_from(["1.1", "1.31", "1.101", "latest", "1.102", "x"]),
+        "version": st.sampled_from(["1.1", "1.31", "1.109", "latest", "1.110", "x"]),
     }
 )
 

@@ -55,6 +55,28 @@ def flag(value: Any, field: str) -> bool:
     raise Invalid(f"{field}: {str(value)[:32]!r} is neither true nor false", field=field)
 
 
+def list_of(check: Check) -> Check:
+    """A list, each entry of which `check` takes; null is an empty one."""
+
+    def checked(value: Any, field: str) -> list[Any]:
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise Invalid(f"{field}: must be a list", field=field)
+        return [check(item, f"{field}[{index}]") for index, item in enumerate(value)]
+
+    return checked
+
+
+def index(value: Any, field: str) -> int:
+    """A number from 0 to 2147483647; the command line sends it as text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:11])
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 31:
+        raise Invalid(f"{field}: must be a number from 0 to 2147483647", field=field)
+    return value
+
+
 def json_object(value: Any, field: str) -> dict[str, Any]:
     """A JSON object; null is an empty one."""
     if value is None:

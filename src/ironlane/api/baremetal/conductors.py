@@ -47,17 +47,22 @@ async def drivers(call: Call) -> Response:
 async def driver(call: Call) -> Response:
     """Show a driver."""
     _only(call, {"fields": 77})
-    found, hosts = await _find(call)
+    found, hosts = await find_driver(call)
     return ok(_driver(call, found, hosts, detail=True))
 
 
 async def driver_properties(call: Call) -> Response:
     """The `driver_info` keys that a driver understands, with what each means."""
-    found, _ = await _find(call)
+    found, _ = await find_driver(call)
     return ok(dict(found.properties))
 
 
-async def _find(call: Call) -> tuple[Driver, list[str]]:
+async def find_driver(call: Call) -> tuple[Driver, list[str]]:
+    """The driver that a path names, and the hosts that have it.
+
+    Raises:
+        NotFound: no conductor that is alive has it.
+    """
     found = await call.store.read(lambda tx: conductors.drivers(tx, call.settings.conductor_timeout))
     try:
         return found[call.path("driver")]

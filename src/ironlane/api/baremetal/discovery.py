@@ -1,4 +1,4 @@
-"""What there is: `GET /`, `GET /v1/`, and empty lists of resources that clients ask for and Ironlane does not have."""
+"""What there is: `GET /`, `GET /v1/`, `GET /v1/volume`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ironlane.api.baremetal.microversions import NEWEST, OLDEST, number
 from ironlane.store import nodes
 
 _RESOURCES = {
+    "chassis": 1,
     "nodes": 1,
     "ports": 1,
     "drivers": 1,
@@ -17,6 +18,8 @@ _RESOURCES = {
     "portgroups": 23,
     "volume": 32,
     "conductors": 49,
+    "allocations": 52,
+    "shards": 82,
 }
 
 
@@ -46,18 +49,6 @@ async def v1(call: Call) -> Response:
             links = call.links(name, "")
             body[name] = links
     return ok(body)
-
-
-async def no_connectors(call: Call) -> Response:
-    """Volume connectors: none. nova asks for them at each deployment."""
-    await _require_node(call)
-    return ok({"connectors": []})
-
-
-async def no_targets(call: Call) -> Response:
-    """Volume targets: none."""
-    await _require_node(call)
-    return ok({"targets": []})
 
 
 async def volume(call: Call) -> Response:

@@ -45,13 +45,19 @@ class Field:
     """Can be set when the resource is made, and not changed any more."""
     secret: bool = False
     """Holds values that are shown as `******`."""
+    older: tuple[tuple[int, Any, Any], ...] = ()
+    """`(since, value, instead)`: versions before `since` do not know `value`, and are shown `instead`."""
 
     @property
     def kept_in(self) -> str:
         return self.column or self.name
 
-    def value(self, thing: Any) -> Any:
+    def value(self, thing: Any, version: int) -> Any:
+        """What a version shows of a thing."""
         value = self.read(thing) if self.read is not None else getattr(thing, self.name)
+        for since, new, instead in self.older:
+            if version < since and value == new:
+                return instead
         if isinstance(value, datetime):
             return value.isoformat(timespec="seconds")
         if isinstance(value, tuple):
@@ -69,6 +75,13 @@ class Resource:
     short: Sequence[str]
     """Fields of an entry in a list that does not ask for details."""
     sublinks: Mapping[str, int]
+    path: tuple[str, ...] = ()
+    """Where the collection is, below `/v1`; empty: at its plural."""
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The parts of the collection's address."""
+        return self.path or (self.plural,)
 
     def chosen(self, names: str, version: int) -> list[str]:
         """The names in a `fields` parameter.
@@ -85,17 +98,23 @@ class Resource:
             require(version, known[name], name)
         return chosen
 
-    def render(self, call: Call, thing: Any, names: Collection[str] | None = None) -> Json:
-        """The thing in a version; `names` None shows all that the version has, with `links` always."""
+    def render(
+        self, call: Call, thing: Any, names: Collection[str] | None = None, *, place: Sequence[str] = ()
+    ) -> Json:
+        """The thing in a version; `names` None shows all that the version has, with `links` always.
+
+        `place` is where its collection is, for one that depends on another thing.
+        """
+        place = place or self.place
         answer: Json = {
-            field.name: field.value(thing)
+            field.name: field.value(thing, call.version)
             for field in self.fields.values()
             if field.since <= call.version and (names is None or field.name in names)
         }
         for name, since in self.sublinks.items():
             if since <= call.version and (names is None or name in names):
-                answer[name] = call.links(self.plural, thing.id, name)
-        answer["links"] = call.links(self.plural, thing.id)
+                answer[name] = call.links(*place, thing.id, name)
+        answer["links"] = call.links(*place, thing.id)
         return answer
 
     def new(self, call: Call, body: Any) -> dict[str, Any]:
@@ -132,7 +151,7 @@ class Resource:
         for operation in operations:
             self._patchable(call, operation["path"])
         visible = [field for field in self.fields.values() if field.since <= call.version]
-        before: Json = {field.name: field.value(thing) for field in visible}
+        before: Json = {field.name: field.value(thing, call.version) for field in visible}
         after = _apply(before, operations)
         columns: dict[str, Any] = {}
         for field in visible:

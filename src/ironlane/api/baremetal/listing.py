@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,7 +24,7 @@ from ironlane.store.database import Tx
 
 Condition = sa.ColumnElement[bool]
 
-_PAGING = {"limit": 1, "marker": 1, "sort_key": 1, "sort_dir": 1, "fields": 8, "detail": 43}
+_PAGING = {"limit": 1, "marker": 1, "sort_key": 1, "sort_dir": 1, "fields": 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,16 @@ class Collection:
     table: sa.Table
     load: Callable[[Tx, sa.Select[Any]], Sequence[Any]]
     filters: Mapping[str, Filter]
+    detail: int | None = 43
+    """Since which version `detail` may be asked for; None: never."""
+    place: tuple[str, ...] = ()
+    """Where it is, if that depends on another thing."""
+
+    @property
+    def parameters(self) -> Mapping[str, int]:
+        """The query parameters of its lists, and since which version each may be used."""
+        detail = {} if self.detail is None else {"detail": self.detail}
+        return {**_PAGING, **{name: one.since for name, one in self.filters.items()}, **detail}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,8 @@ async def answer(call: Call, collection: Collection, *where: Condition, detail: 
     def read(tx: Tx) -> list[Json]:
         conditions = [*where, *(collection.filters[key].condition(tx, value) for key, value in asked.items())]
         things = collection.load(tx, _statement(tx, collection, page, conditions))
-        return [collection.resource.render(call, thing, page.names) | {"_id": thing.id} for thing in things]
+        render = partial(collection.resource.render, call, names=page.names, place=collection.place)
+        return [render(thing) | {"_id": thing.id} for thing in things]
 
     entries = await call.store.read(read)
     more = len(entries) > page.limit
@@ -85,12 +97,12 @@ async def answer(call: Call, collection: Collection, *where: Condition, detail: 
 
 def _page(call: Call, collection: Collection, detail: bool) -> Page:
     query = call.query
+    known = collection.parameters
     for key in query:
-        since = _PAGING.get(key) or (collection.filters[key].since if key in collection.filters else None)
-        if since is None:
-            known = ", ".join(sorted([*_PAGING, *collection.filters]))
-            raise Invalid(f'Unknown argument: "{key[:64]}"; known are {known}', field=key[:64])
-        require(call.version, since, key)
+        if key not in known:
+            told = ", ".join(sorted(known))
+            raise Invalid(f'Unknown argument: "{key[:64]}"; known are {told}', field=key[:64])
+        require(call.version, known[key], key)
     detail = detail or query_flag(query, "detail")
     resource = collection.resource
     names: Sequence[str] | None = None if detail else resource.short

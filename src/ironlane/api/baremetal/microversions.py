@@ -14,9 +14,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from ironlane.model.errors import Rejected
 
 OLDEST = 1
-NEWEST = 101
-"""The category of a port. Fields are shown and taken from the version on that introduced them. Whole resources that
-Ironlane does not have (allocations, deploy templates, BIOS, RAID, runbooks, …) answer 404 in every version."""
+NEWEST = 109
+"""The health of a node. Fields are shown and taken from the version on that introduced them. Whole resources that
+Ironlane does not have (deploy templates, runbooks, inspection rules) answer 404 in every version."""
 
 REQUEST_HEADER = "X-OpenStack-Ironic-API-Version"
 SERVICE_HEADER = "OpenStack-API-Version"

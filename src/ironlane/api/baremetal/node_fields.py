@@ -79,6 +79,10 @@ def _step(node: Node, kind: str, states: Collection[ProvisionState]) -> Any:
     return dict(steps[index]) if node.provision_state in states and index < len(steps) else {}
 
 
+_OLD_STATES = ((2, "available", None), (39, "inspect wait", "inspecting"))
+"""Provision states that older versions do not know."""
+
+
 def _constant(name: str, since: int, value: Any) -> Field:
     """Something of Ironic's that Ironlane does not do: shown as Ironic shows it when it is not used."""
     return Field(name, since, read=lambda _node: value)
@@ -87,16 +91,14 @@ def _constant(name: str, since: int, value: Any) -> Field:
 def _unused_fields() -> list[Field]:
     """What Ironic has and Ironlane does not do."""
     return [
-        _constant("allocation_uuid", 52, None),
         _constant("boot_mode", 75, None),
         _constant("console_enabled", 1, False),
         _constant("disable_power_off", 95, False),
+        _constant("health", 109, None),
         _constant("network_data", 66, {}),
-        _constant("parent_node", 83, None),
         _constant("raid_config", 12, {}),
         _constant("reservation", 1, None),
         _constant("secure_boot", 75, None),
-        _constant("shard", 82, None),
         _constant("target_raid_config", 12, {}),
     ]
 
@@ -109,8 +111,8 @@ def _own_fields() -> list[Field]:
         Field("instance_uuid", check=optional(checks.identifier)),
         Field("power_state"),
         Field("target_power_state"),
-        Field("provision_state", read=lambda node: node.provision_state.value),
-        Field("target_provision_state"),
+        Field("provision_state", read=lambda node: node.provision_state.value, older=_OLD_STATES),
+        Field("target_provision_state", older=_OLD_STATES),
         Field("provision_updated_at"),
         Field("clean_step", 7, read=lambda node: _step(node, "clean", CLEANING)),
         Field("deploy_step", 44, read=lambda node: _step(node, "deploy", DEPLOYING)),
@@ -140,6 +142,16 @@ def _own_fields() -> list[Field]:
             secret=True,
         ),
         Field("chassis_uuid", check=optional(checks.identifier)),
+        Field("allocation_uuid", 52),
+        Field("shard", 82, check=optional(text())),
+        Field("parent_node", 83, check=optional(text())),
+        Field(
+            "instance_name",
+            104,
+            read=lambda node: node.instance_info.get("display_name"),
+            check=optional(text()),
+            column="instance_info.display_name",
+        ),
         Field("resource_class", 21, check=optional(text(80))),
         Field("conductor_group", 46, check=checks.conductor_group, absent=""),
         Field("conductor", 49),
@@ -163,5 +175,5 @@ NODE = Resource(
     "nodes",
     {field.name: field for field in (*_own_fields(), *_unused_fields())},
     short=("uuid", "name", "instance_uuid", "maintenance", "power_state", "provision_state"),
-    sublinks={"ports": 1, "states": 14, "portgroups": 24, "volume": 32},
+    sublinks={"ports": 1, "states": 14, "portgroups": 24, "volume": 32, "bios": 40, "history": 78},
 )

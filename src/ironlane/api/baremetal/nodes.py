@@ -14,10 +14,10 @@ from ironlane.api.baremetal.fields import Resource
 from ironlane.api.baremetal.listing import Collection, Condition, Filter
 from ironlane.api.baremetal.microversions import require
 from ironlane.api.baremetal.node_fields import INTERFACES, NODE, enabled_interfaces, interface
-from ironlane.model.errors import Conflict, Forbidden, Invalid
+from ironlane.model.errors import Conflict, Forbidden, Invalid, NotFound
 from ironlane.model.node import Node
 from ironlane.model.states import DELETABLE, WORKING, ProvisionState
-from ironlane.store import conductors, nodes, provisioning, vifs
+from ironlane.store import allocations, chassis, conductors, nodes, provisioning, vifs
 from ironlane.store.database import Tx
 from ironlane.store.tables import nodes as rows
 
@@ -35,6 +35,7 @@ async def create(call: Call) -> Response:
         _require_interfaces(Node(columns.get("id", ""), driver=columns["driver"], interfaces=_interfaces(columns)))
         if columns.get("protected"):
             raise Conflict("protected: only a node that is active can be protected", code="InvalidState")
+        _require_related(tx, columns, columns.get("id"))
         return nodes.create(tx, columns)
 
     node = await call.store.write(write)
@@ -43,12 +44,29 @@ async def create(call: Call) -> Response:
 
 async def index(call: Call) -> Response:
     """List nodes."""
-    return await listing.answer(call, NODES)
+    return await listing.answer(call, NODES, *_without_children(call))
 
 
 async def detail(call: Call) -> Response:
     """List nodes with all their fields."""
-    return await listing.answer(call, NODES, detail=True)
+    return await listing.answer(call, NODES, *_without_children(call), detail=True)
+
+
+async def children(call: Call) -> Response:
+    """The UUIDs of the nodes that name a node as their parent."""
+
+    def read(tx: Tx) -> list[str]:
+        return [child.id for child in nodes.find(tx, parent_node=nodes.get(tx, call.path("node")).id)]
+
+    return ok({"children": await call.store.read(read)})
+
+
+async def shards(call: Call) -> Response:
+    """The shards that nodes are in, and how many nodes are in each."""
+    counted = sa.select(rows.c.shard, sa.func.count().label("count")).where(rows.c.shard.is_not(None))
+    statement = counted.group_by(rows.c.shard).order_by(rows.c.shard)
+    found = await call.store.read(lambda tx: [{"name": row.shard, "count": row.count} for row in tx.all(statement)])
+    return ok({"shards": found})
 
 
 async def show(call: Call) -> Response:
@@ -90,6 +108,8 @@ async def delete(call: Call) -> Response:
         # nobody would ever take the switch ports of a server that is not on record any more off their networks.
         provisioning.unplug(tx, node)
         vifs.detach_all(tx, node)
+        if node.allocation_uuid is not None:
+            allocations.forget(tx, node.allocation_uuid)
         nodes.delete(tx, node.id)
 
     await call.store.write(write)
@@ -131,8 +151,11 @@ def _check_changes(tx: Tx, call: Call, node: Node, changes: dict[str, Any]) -> N
         if "driver" in changes:
             _require_driver(tx, call, driver)
         _require_interfaces(Node(node.id, driver=driver, interfaces=changes.get("interfaces", node.interfaces)))
+    _require_related(tx, changes, node.id)
     if "instance_uuid" in changes:
         _check_instance(node, changes["instance_uuid"])
+        if node.allocation_uuid is not None:
+            _release(tx, node, changes)
     if changes.get("protected") and node.provision_state is not ProvisionState.ACTIVE:
         raise Conflict(
             f"protected: only a node that is active can be protected; node {node.label} is"
@@ -157,6 +180,51 @@ def _check_instance(node: Node, instance: str | None) -> None:
             f"instance_uuid: cannot be taken off while node {node.label} is {node.provision_state.value}",
             code="InvalidState",
         )
+
+
+def _release(tx: Tx, node: Node, changes: dict[str, Any]) -> None:
+    """Without its instance a node has no allocation either; another instance is not to be had without one.
+
+    Raises:
+        Conflict: the node is in use.
+    """
+    if changes["instance_uuid"] is not None:
+        raise Conflict(
+            f"instance_uuid: node {node.label} belongs to allocation {node.allocation_uuid}; delete that first",
+            code="NodeAssociated",
+        )
+    allocations.require_releasable(node)
+    allocations.forget(tx, str(node.allocation_uuid))
+    changes["allocation_uuid"] = None
+
+
+def _require_related(tx: Tx, columns: dict[str, Any], node_id: str | None) -> None:
+    """Refuse a chassis or a parent that is not there; a parent is kept by its UUID.
+
+    Raises:
+        Invalid: as said.
+    """
+    if columns.get("chassis_uuid") is not None:
+        try:
+            chassis.get(tx, columns["chassis_uuid"])
+        except NotFound as error:
+            raise Invalid(f"chassis_uuid: {error.message}", code=error.code, field="chassis_uuid") from None
+    if columns.get("parent_node") is None:
+        return
+    try:
+        parent = nodes.get(tx, columns["parent_node"])
+    except NotFound as error:
+        raise Invalid(f"parent_node: {error.message}", code=error.code, field="parent_node") from None
+    if parent.id == node_id or parent.parent_node is not None:
+        raise Invalid(f"parent_node: {parent.label} cannot be the parent of this node", field="parent_node")
+    columns["parent_node"] = parent.id
+
+
+def _without_children(call: Call) -> tuple[Condition, ...]:
+    """Nodes with a parent are listed only for who asks for them."""
+    if "parent_node" in call.query or checks.query_flag(call.query, "include_children"):
+        return ()
+    return (rows.c.parent_node.is_(None),)
 
 
 def _pair_reasons(changes: dict[str, Any], node: Node | None) -> None:
@@ -239,8 +307,16 @@ def _contains(_tx: Tx, value: str) -> Condition:
     return rows.c.description.icontains(value, autoescape=True)
 
 
-def _never(_tx: Tx, _value: str) -> Condition:
-    return sa.false()
+def _in_shards(_tx: Tx, value: str) -> Condition:
+    return rows.c.shard.in_([name.strip() for name in value.split(",")])
+
+
+def _sharded(_tx: Tx, value: str) -> Condition:
+    return rows.c.shard.is_not(None) if checks.flag(value, "sharded") else rows.c.shard.is_(None)
+
+
+def _child_of(tx: Tx, value: str) -> Condition:
+    return rows.c.parent_node == nodes.get(tx, value).id
 
 
 def _always(_tx: Tx, value: str) -> Condition:
@@ -268,8 +344,9 @@ NODES = Collection(
         "retired": Filter(61, _flag("retired")),
         "lessee": Filter(65, _equals(rows.c.lessee)),
         "project": Filter(65, lambda _tx, value: sa.or_(rows.c.owner == value, rows.c.lessee == value)),
-        "shard": Filter(82, _never),
-        "parent_node": Filter(83, _never),
+        "shard": Filter(82, _in_shards),
+        "sharded": Filter(82, _sharded),
+        "parent_node": Filter(83, _child_of),
         "include_children": Filter(83, _always),
     },
 )

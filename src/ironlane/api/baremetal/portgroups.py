@@ -10,9 +10,16 @@ from starlette.responses import Response
 from ironlane.api.baremetal import checks, listing
 from ironlane.api.baremetal.call import Call, created, done, ok
 from ironlane.api.baremetal.fields import Field, Resource
-from ironlane.api.baremetal.listing import Collection, Condition, Filter
+from ironlane.api.baremetal.listing import Collection, Filter
 from ironlane.api.baremetal.nodes import selected
-from ironlane.api.baremetal.ports import RECABLE, node_of, refuse_held
+from ironlane.api.baremetal.ports import (
+    RECABLE,
+    in_conductor_groups,
+    in_shards,
+    node_of,
+    of_node_named,
+    refuse_held,
+)
 from ironlane.model.errors import Conflict
 from ironlane.model.node import Node, Portgroup
 from ironlane.model.states import ProvisionState
@@ -20,7 +27,7 @@ from ironlane.store import baremetal_ports, nodes, portgroups, vifs
 from ironlane.store.database import Tx
 from ironlane.store.tables import portgroups as rows
 
-_CONNECTIVITY = frozenset({"mode", "properties", "standalone_ports_supported", "address"})
+_CONNECTIVITY = frozenset({"mode", "properties", "standalone_ports_supported", "address", "physical_network"})
 
 PORTGROUP = Resource(
     "portgroup",
@@ -42,6 +49,8 @@ PORTGROUP = Resource(
             Field("mode", 26, check=checks.bond_mode, absent="active-backup"),
             Field("properties", 26, check=checks.bond_properties, absent={}),
             Field("standalone_ports_supported", check=checks.flag, absent=True),
+            Field("physical_network", 102, check=checks.optional(checks.text(64, shortest=1))),
+            Field("category", 103, check=checks.optional(checks.text(80))),
             Field("extra", check=checks.json_object, absent={}),
             Field("internal_info"),
             Field("created_at"),
@@ -136,6 +145,14 @@ def _check_change(tx: Tx, node: Node, group: Portgroup, changes: Mapping[str, An
         )
     if "address" in changes and group.vif is not None:
         raise Conflict(f"address: portgroup {group.id} holds VIF {group.vif}; detach that first", field="address")
+    wanted = changes.get("physical_network")
+    others = sorted({str(nic.physical_network) for nic in baremetal_ports.of_portgroup(tx, group.id)} - {str(wanted)})
+    if wanted is not None and others:
+        raise Conflict(
+            f"physical_network: portgroup {group.id} has ports on physical network {', '.join(others)}",
+            code="PortgroupPhysnetInconsistent",
+            field="physical_network",
+        )
     if changes.get("standalone_ports_supported") is False:
         alone = [nic.id for nic in baremetal_ports.of_portgroup(tx, group.id) if nic.pxe_enabled or nic.vif]
         if alone:
@@ -146,17 +163,15 @@ def _check_change(tx: Tx, node: Node, group: Portgroup, changes: Mapping[str, An
             )
 
 
-def _node(tx: Tx, value: str) -> Condition:
-    return rows.c.node_id == nodes.get(tx, value).id
-
-
 PORTGROUPS = Collection(
     PORTGROUP,
     rows,
     portgroups.select,
     {
         "address": Filter(23, lambda _tx, value: rows.c.address == checks.mac(value, "address")),
-        "node": Filter(24, _node),
-        "node_uuid": Filter(24, _node),
+        "node": Filter(24, of_node_named(rows.c.node_id)),
+        "node_uuid": Filter(24, of_node_named(rows.c.node_id)),
+        "conductor_groups": Filter(99, in_conductor_groups(rows.c.node_id)),
+        "shard": Filter(106, in_shards(rows.c.node_id)),
     },
 )

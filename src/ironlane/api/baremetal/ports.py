@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -222,6 +222,7 @@ def _check_membership(tx: Tx, port: BaremetalPort) -> None:
         )
     members = members_of(group, baremetal_ports.of_node(tx, port.node_id))
     others = {member.physical_network for member in members if member.id != port.id}
+    others |= set() if group.physical_network is None else {group.physical_network}
     if others and others != {port.physical_network}:
         raise Conflict(
             f"physical_network: port with physical network {port.physical_network} cannot become a member of portgroup"
@@ -245,17 +246,37 @@ def _check_smartnic(port: BaremetalPort) -> None:
         )
 
 
-def _node(tx: Tx, value: str) -> Condition:
-    return rows.c.node_id == nodes.get(tx, value).id
+Makes = Callable[[Tx, str], Condition]
+"""From a filter's value to its condition."""
+
+
+def of_node_named(column: sa.Column[str]) -> Makes:
+    """Things of one node, by its UUID or name."""
+    return lambda tx, value: column == nodes.get(tx, value).id
+
+
+def in_conductor_groups(column: sa.Column[str]) -> Makes:
+    """Things of nodes in some conductor groups, with commas."""
+
+    def condition(_tx: Tx, value: str) -> Condition:
+        wanted = [name.strip().lower() for name in value.split(",")]
+        return column.in_(sa.select(node_rows.c.id).where(node_rows.c.conductor_group.in_(wanted)))
+
+    return condition
+
+
+def in_shards(column: sa.Column[str]) -> Makes:
+    """Things of nodes in some shards, with commas."""
+
+    def condition(_tx: Tx, value: str) -> Condition:
+        wanted = [name.strip() for name in value.split(",")]
+        return column.in_(sa.select(node_rows.c.id).where(node_rows.c.shard.in_(wanted)))
+
+    return condition
 
 
 def _portgroup(tx: Tx, value: str) -> Condition:
     return rows.c.portgroup_id == portgroups.get(tx, value).id
-
-
-def _conductor_groups(_tx: Tx, value: str) -> Condition:
-    wanted = [name.strip().lower() for name in value.split(",")]
-    return rows.c.node_id.in_(sa.select(node_rows.c.id).where(node_rows.c.conductor_group.in_(wanted)))
 
 
 PORTS = Collection(
@@ -264,10 +285,10 @@ PORTS = Collection(
     baremetal_ports.select,
     {
         "address": Filter(1, lambda _tx, value: rows.c.address == checks.mac(value, "address")),
-        "node": Filter(6, _node),
-        "node_uuid": Filter(1, _node),
+        "node": Filter(6, of_node_named(rows.c.node_id)),
+        "node_uuid": Filter(1, of_node_named(rows.c.node_id)),
         "portgroup": Filter(24, _portgroup),
-        "shard": Filter(82, lambda _tx, _value: sa.false()),
-        "conductor_groups": Filter(99, _conductor_groups),
+        "shard": Filter(82, in_shards(rows.c.node_id)),
+        "conductor_groups": Filter(99, in_conductor_groups(rows.c.node_id)),
     },
 )

@@ -6,15 +6,20 @@ from typing import NamedTuple
 
 from ironlane.api.baremetal import (
     agent,
+    allocations,
+    chassis,
     conductors,
     discovery,
+    history,
     inspection,
     nodes,
     portgroups,
     ports,
     states,
+    unsupported,
     validation,
     vifs,
+    volumes,
 )
 from ironlane.api.baremetal.call import Handler
 
@@ -61,8 +66,30 @@ ROUTES = (
     Route("PUT", "/v1/nodes/{node}/traits/{trait}", 37, vifs.add_trait),
     Route("DELETE", "/v1/nodes/{node}/traits/{trait}", 37, vifs.remove_trait),
     Route("GET", "/v1/nodes/{node}/volume", 32, discovery.volume),
-    Route("GET", "/v1/nodes/{node}/volume/connectors", 32, discovery.no_connectors),
-    Route("GET", "/v1/nodes/{node}/volume/targets", 32, discovery.no_targets),
+    Route("GET", "/v1/nodes/{node}/volume/connectors", 32, volumes.connectors.of_node),
+    Route("GET", "/v1/nodes/{node}/volume/targets", 32, volumes.targets.of_node),
+    Route("GET", "/v1/nodes/{node}/allocation", 52, allocations.of_node),
+    Route("DELETE", "/v1/nodes/{node}/allocation", 52, allocations.delete_of_node),
+    Route("GET", "/v1/nodes/{node}/history", 78, history.index),
+    Route("GET", "/v1/nodes/{node}/history/{entry}", 78, history.show),
+    Route("GET", "/v1/nodes/{node}/children", 83, nodes.children),
+    Route("GET", "/v1/shards", 82, nodes.shards),
+    # what hardware may have, and Ironlane's drivers have not
+    Route("PUT", "/v1/nodes/{node}/states/console", 1, unsupported.console),
+    Route("PUT", "/v1/nodes/{node}/states/raid", 12, unsupported.raid),
+    Route("PUT", "/v1/nodes/{node}/states/boot_mode", 76, unsupported.boot_mode),
+    Route("PUT", "/v1/nodes/{node}/states/secure_boot", 76, unsupported.secure_boot),
+    Route("PUT", "/v1/nodes/{node}/management/inject_nmi", 29, unsupported.inject_nmi),
+    Route("GET", "/v1/nodes/{node}/management/indicators", 63, unsupported.indicators),
+    Route("GET", "/v1/nodes/{node}/bios", 40, unsupported.bios),
+    Route("GET", "/v1/nodes/{node}/bios/{setting}", 40, unsupported.bios_setting),
+    Route("GET", "/v1/nodes/{node}/firmware", 86, unsupported.firmware),
+    Route("GET", "/v1/nodes/{node}/vendor_passthru/methods", 1, unsupported.vendor_methods),
+    Route("GET", "/v1/nodes/{node}/vendor_passthru", 1, unsupported.vendor_passthru),
+    Route("POST", "/v1/nodes/{node}/vendor_passthru", 1, unsupported.vendor_passthru),
+    Route("PUT", "/v1/nodes/{node}/vendor_passthru", 1, unsupported.vendor_passthru),
+    Route("PATCH", "/v1/nodes/{node}/vendor_passthru", 1, unsupported.vendor_passthru),
+    Route("DELETE", "/v1/nodes/{node}/vendor_passthru", 1, unsupported.vendor_passthru),
     # ports
     Route("GET", "/v1/ports", 1, ports.index),
     Route("POST", "/v1/ports", 1, ports.create),
@@ -85,14 +112,40 @@ ROUTES = (
     Route("GET", "/v1/drivers", 1, conductors.drivers),
     Route("GET", "/v1/drivers/{driver}", 1, conductors.driver),
     Route("GET", "/v1/drivers/{driver}/properties", 1, conductors.driver_properties),
+    Route("GET", "/v1/drivers/{driver}/raid/logical_disk_properties", 12, unsupported.logical_disks),
+    Route("GET", "/v1/drivers/{driver}/vendor_passthru/methods", 1, unsupported.driver_vendor_methods),
     # the ramdisk on a node; without authentication
     Route("GET", "/v1/lookup", 22, agent.lookup),
     Route("POST", "/v1/heartbeat/{node}", 22, agent.heartbeat),
     Route("POST", "/v1/continue_inspection", 1, inspection.continue_inspection),
-    # volumes: none, but nova asks
+    # allocations
+    Route("GET", "/v1/allocations", 52, allocations.index),
+    Route("POST", "/v1/allocations", 52, allocations.create),
+    Route("GET", "/v1/allocations/{allocation}", 52, allocations.show),
+    Route("PATCH", "/v1/allocations/{allocation}", 57, allocations.update),
+    Route("DELETE", "/v1/allocations/{allocation}", 52, allocations.delete),
+    # chassis
+    Route("GET", "/v1/chassis", 1, chassis.index),
+    Route("POST", "/v1/chassis", 1, chassis.create),
+    Route("GET", "/v1/chassis/detail", 1, chassis.detail),
+    Route("GET", "/v1/chassis/{chassis}", 1, chassis.show),
+    Route("PATCH", "/v1/chassis/{chassis}", 1, chassis.update),
+    Route("DELETE", "/v1/chassis/{chassis}", 1, chassis.delete),
+    Route("GET", "/v1/chassis/{chassis}/nodes", 1, chassis.nodes_of),
+    Route("GET", "/v1/chassis/{chassis}/nodes/detail", 1, chassis.nodes_of_detail),
+    # volumes
     Route("GET", "/v1/volume", 32, discovery.volume),
-    Route("GET", "/v1/volume/connectors", 32, discovery.no_connectors),
-    Route("GET", "/v1/volume/targets", 32, discovery.no_targets),
+    *(
+        route
+        for name, handlers in (("connectors", volumes.connectors), ("targets", volumes.targets))
+        for route in (
+            Route("GET", f"/v1/volume/{name}", 32, handlers.index),
+            Route("POST", f"/v1/volume/{name}", 32, handlers.create),
+            Route("GET", f"/v1/volume/{name}/{{ident}}", 32, handlers.show),
+            Route("PATCH", f"/v1/volume/{name}/{{ident}}", 32, handlers.update),
+            Route("DELETE", f"/v1/volume/{name}/{{ident}}", 32, handlers.delete),
+        )
+    ),
 )
 
 PUBLIC = (

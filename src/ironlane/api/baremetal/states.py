@@ -110,6 +110,8 @@ async def provision(call: Call) -> Response:
         _require_free(node, verb)
         if verb not in {Verb.MANAGE, Verb.DELETED, Verb.ABORT}:
             require_driver_info(tx, call, node)
+        if verb == Verb.ABORT and node.provision_state is ProvisionState.INSPECT_WAIT:
+            require(call.version, 41, "target abort in inspect wait")
         _require_supported(node, verb)
         if verb in {Verb.ACTIVE, Verb.REBUILD} and node.provision_state in VERBS[Verb(verb)]:
             require_deployable(node)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ironlane.conductor.phases.tenant import unplug_all
 from ironlane.conductor.work import OFF, Done, Result, Wait, Work
 from ironlane.model.node import Node
 from ironlane.model.states import ProvisionState as S
-from ironlane.store import ports, vifs
+from ironlane.store import allocations, ports, vifs
 from ironlane.store.attachments import of_host
 from ironlane.store.database import Tx
 
@@ -28,10 +30,13 @@ async def delete(work: Work) -> Result:
         if work.node.deploy_interface == "ramdisk":
             _lead_nowhere(tx, work.node)
         vifs.detach_all(tx, work.node)
+        if work.node.allocation_uuid is not None:  # it is met no more; as Ironic, it goes with the instance
+            allocations.forget(tx, work.node.allocation_uuid)
 
     await work.write(detach)
     following = S.CLEANING if work.node.automated_clean else S.AVAILABLE
-    return Done(following, changes={**OFF, "instance_uuid": None, "instance_info": {}})
+    changes: dict[str, Any] = {**OFF, "instance_uuid": None, "allocation_uuid": None, "instance_info": {}}
+    return Done(following, changes=changes)
 
 
 def _lead_nowhere(tx: Tx, node: Node) -> None:

@@ -31,11 +31,20 @@ from ironlane.store.tables.networking import (
     trunk_subports,
     trunks,
 )
+from ironlane.store.tables.resources import (
+    allocations,
+    chassis,
+    node_history,
+    volume_connectors,
+    volume_targets,
+)
 
 __all__ = [
     "UtcDateTime",
+    "allocations",
     "attachments",
     "baremetal_ports",
+    "chassis",
     "conductors",
     "drifts",
     "foreign_bindings",
@@ -48,6 +57,7 @@ __all__ = [
     "lldp_shown",
     "metadata",
     "networks",
+    "node_history",
     "nodes",
     "physical_networks",
     "plans",
@@ -62,4 +72,6 @@ __all__ = [
     "switches",
     "trunk_subports",
     "trunks",
+    "volume_connectors",
+    "volume_targets",
 ]

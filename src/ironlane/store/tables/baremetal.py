@@ -22,6 +22,9 @@ nodes = sa.Table(
     sa.Column("resource_class", sa.String(80)),
     text("conductor_group"),
     sa.Column("chassis_uuid", sa.String(36)),
+    sa.Column("allocation_uuid", sa.String(36), index=True, unique=True),
+    sa.Column("shard", sa.String(255), index=True),
+    sa.Column("parent_node", sa.String(36), index=True),
     sa.Column("owner", sa.String(255)),
     sa.Column("lessee", sa.String(255)),
     sa.Column("description", sa.Text),
@@ -70,6 +73,8 @@ portgroups = sa.Table(
     json("extra"),
     json("internal_info"),
     flag("standalone_ports_supported", True),
+    sa.Column("physical_network", sa.String(64)),
+    sa.Column("category", sa.String(80)),
     *times(),
 )
 
