@@ -16,8 +16,7 @@ from ironlane.cli.machines.judge import Judge
 from ironlane.lab.machines.rack import HERE, SERVERS, SWITCHES, TENANTS, WITNESS, MachineRack, ServerPlan
 
 RED, BLUE = TENANTS
-NETWORK_BOOTS = (0, 1, 2, 4)
-SYSTEM = 3
+SYSTEM, RAMDISK = 3, 5
 TAGGED = "lacp_status: negotiated\nmember swp1: enabled\n  may_enable: true\nmember swp2: enabled\n"
 
 
@@ -72,14 +71,14 @@ def looked(*reached: IPv4Address) -> list[str]:
 
 
 def console(plan: ServerPlan, boot: int) -> list[str]:
-    if boot == SYSTEM:
+    stage = ["  NBP filename is Zm9v/snponly.efi", "  NBP file downloaded successfully."]
+    firmware = [*(stage if plan.firmware == "uefi" and boot != SYSTEM else []), f"lab: firmware {plan.firmware}"]
+    if boot in (SYSTEM, RAMDISK):
+        source = "disk" if boot == SYSTEM else "the network"
         bond = [f"lab: LACP with {SWITCHES[plan.links[0].switch]} over 2 links"] if len(plan.links) > 1 else []
-        lines = [f"lab: firmware {plan.firmware}", "lab: booted from disk", f"lab: address {ADDRESSES[plan.name]}"]
-        return [*lines, *bond, *looked(plan.tenant.peer.ip)]
-    stage = (
-        ["  NBP filename is Zm9v/snponly.efi", "  NBP file downloaded successfully."] if plan.firmware == "uefi" else []
-    )
-    lines = [*stage, f"lab: firmware {plan.firmware}", "lab: ramdisk booted over eth0", *looked(WITNESS.ip, HERE.ip)]
+        lines = [f"lab: booted from {source}", f"lab: address {ADDRESSES[plan.name]}"]
+        return [*firmware, *lines, *bond, *looked(plan.tenant.peer.ip)]
+    lines = [*firmware, "lab: ramdisk booted over eth0", *looked(WITNESS.ip, HERE.ip)]
     done = {
         0: [*(f"lab: LLDP on eth{n}: 4 TLVs" for n in range(len(plan.links))), "lab: inventory sent"],
         2: ["lab: image written to /dev/vda"],
@@ -101,22 +100,24 @@ def sound(folder: Path) -> MachineRack:
 
 
 def over(rack: MachineRack) -> None:
-    """From there on: undeployed and cleaned."""
+    """From there on: undeployed and cleaned; and the tenants' systems are running again, booted from the network."""
     for plan in SERVERS:
         server: Server = rack.machines[plan.name]  # type: ignore[assignment]
-        server.consoles.append(console(plan, SYSTEM + 1))
-        server.power = "off"
+        server.consoles += [console(plan, boot) for boot in range(SYSTEM + 1, RAMDISK + 1)]
         server.disk.write_bytes(bytes(2 << 20))
 
 
 async def judged(rack: MachineRack, spoil: Callable[[MachineRack], None] = lambda _rack: None) -> list[str]:
-    """What is said of the end of a run, which `spoil` has made not so sound."""
+    """What is said of a whole run, whose end `spoil` has made not so sound."""
     judge = Judge(rack)
     await judge.tenants()
     over(rack)
+    await judge.tenants(installed=False)
+    for server in rack.machines.values():
+        server.power = "off"  # type: ignore[misc]
     spoil(rack)
     await judge.lives()
-    assert judge.checked > 90
+    assert judge.checked > 100
     return judge.complaints
 
 
@@ -202,8 +203,8 @@ def _again(rack: MachineRack) -> None:
     [
         (_left, "there is something left on the disk of server-1"),
         (_running, "server-2 is not off"),
-        (_again, "server-2 was booted 6 times, not 5"),
-        (ANOTHER_TENANT, "server-1: blue (198.51.100.9) reached"),
+        (_again, "server-2 was booted 7 times, not 6"),
+        (ANOTHER_TENANT, "server-1, the tenant's system: blue (198.51.100.9) reached"),
         (
             said("server-1", 4, f"lab: does not reach {RED.peer.ip}", f"lab: reaches {RED.peer.ip}"),
             "server-1, cleaning: red (192.0.2.9) reached",
@@ -220,6 +221,10 @@ def _again(rack: MachineRack) -> None:
             "server-1, deployment: UEFI did not load iPXE by TFTP",
         ),
         (said("server-2", SYSTEM, "lab: booted from disk", "lab: ramdisk booted over eth0"), "server-2, the tenant's"),
+        (
+            said("server-1", RAMDISK, f"lab: does not reach {WITNESS.ip}", f"lab: reaches {WITNESS.ip}"),
+            "server-1, the tenant's ramdisk: provisioning (10.101.0.9) reached",
+        ),
     ],
 )
 async def test_what_is_wrong_in_a_whole_life_is_said(
@@ -227,3 +232,12 @@ async def test_what_is_wrong_in_a_whole_life_is_said(
 ) -> None:
     complaints = await judged(sound(tmp_path), spoil)
     assert [text for text in complaints if text.startswith(complaint)], complaints
+
+
+async def test_a_ramdisk_of_a_tenant_that_writes_to_the_disk_is_said(tmp_path: Path) -> None:
+    rack = sound(tmp_path)
+    over(rack)
+    rack.machines["server-2"].disk.write_bytes(bytes(1 << 20) + b"\x01")
+    judge = Judge(rack)
+    await judge.tenants(installed=False)
+    assert judge.complaints == ["the disk of server-2 is written"]

@@ -45,6 +45,7 @@ from ironlane.switches.openvswitch_rows import (
     ISOLATED,
     PORT_COLUMNS,
     PORT_OTHER_CONFIG,
+    PRIMARY,
     Dialect,
     InterfaceRow,
     Layout,
@@ -55,6 +56,7 @@ from ironlane.switches.openvswitch_rows import (
     port_columns,
     port_external_ids,
     port_other_config,
+    primary,
     read_config,
 )
 from ironlane.switches.ovsdb import (
@@ -344,7 +346,7 @@ def _insert_port(target: _Target, layout: Layout, uuid_name: str, dialect: Diale
         "name": target.name,
         "interfaces": _interface_set(target.members, layout),
         **port_columns(target.config),
-        "other_config": to_map(port_other_config(target.config.lag, dialect)),
+        "other_config": to_map(_other_config(target, target.config, dialect)),
         "external_ids": to_map(port_external_ids(target.config)),
     }
     return {"op": "insert", "table": "Port", "row": row, "uuid-name": uuid_name}
@@ -361,11 +363,15 @@ def _update_port(target: _Target, layout: Layout, dialect: Dialect) -> list[Oper
         operations.append({"op": "update", "table": "Port", "where": [["name", "==", target.name]], "row": row})
     if target.config is not None:
         mutations = [
-            *_set_keys("other_config", PORT_OTHER_CONFIG, port_other_config(target.config.lag, dialect)),
+            *_set_keys("other_config", (*PORT_OTHER_CONFIG, PRIMARY), _other_config(target, target.config, dialect)),
             *_set_keys("external_ids", (ISOLATED,), port_external_ids(target.config)),
         ]
         operations.append(_mutate("Port", target.name, mutations))
     return operations
+
+
+def _other_config(target: _Target, config: PortConfig, dialect: Dialect) -> dict[str, str]:
+    return port_other_config(config.lag, dialect) | primary(config.lag, target.members)
 
 
 def _update_interface(port: str, config: PortConfig, dialect: Dialect) -> Operation:

@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +51,9 @@ DESCRIPTION = "ironlane-description"
 ISOLATED = "ironlane-isolated"
 
 PORT_OTHER_CONFIG = ("all-members-active", "lacp-fallback-ab", "lacp-system-id", "lacp-time")
-"""The keys of a Port's `other_config` that Ironlane writes; all others stay as they are."""
+"""The keys of a Port's `other_config` that Ironlane writes, beside `PRIMARY`; all others stay as they are."""
+PRIMARY = "bond-primary"
+"""Which member counts while nobody speaks LACP. Not told to be wrong where somebody else has chosen another one."""
 INTERFACE_OTHER_CONFIG = ("lacp-aggregation-key", "lacp-port-id")
 """The same of an Interface."""
 
@@ -207,6 +209,16 @@ def port_columns(config: PortConfig) -> dict[str, Any]:
         "lacp": to_set(_lacp(config.lag)),
         "bond_mode": to_set(_bond_mode(config.lag)),
     }
+
+
+def primary(lag: Lag | None, members: Collection[str]) -> dict[str, str]:
+    """With `fallback` the LAG's first port by number: firmware that boots over the LAG's first NIC has to be heard.
+
+    Unless it is told, Open vSwitch takes any member, and drops what comes in by the others.
+    """
+    if lag is None or not lag.fallback or not members:
+        return {}
+    return {PRIMARY: min(members, key=lambda name: [(len(part), part) for part in re.findall(r"\d+|\D+", name)])}
 
 
 def port_other_config(lag: Lag | None, dialect: Dialect) -> dict[str, str]:

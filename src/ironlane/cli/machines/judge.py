@@ -11,8 +11,9 @@ from pathlib import Path
 
 from ironlane.lab.machines.rack import MachineRack, ServerPlan
 
-_LIFE = ("inspection", "cleaning", "deployment", "the tenant's system", "cleaning")
-_SYSTEM = 3
+_LIFE = ("inspection", "cleaning", "deployment", "the tenant's system", "cleaning", "the tenant's ramdisk")
+_SYSTEM, _RAMDISK = 3, 5
+_FIRST = {_SYSTEM: "booted from disk", _RAMDISK: "booted from the network"}
 _FIRST_STAGE = re.compile(r"NBP filename is \S+/snponly\.efi\b.*NBP file downloaded successfully\.", re.DOTALL)
 """UEFI's own words when it has loaded iPXE by TFTP."""
 
@@ -25,18 +26,25 @@ class Judge:
     complaints: list[str] = field(default_factory=list)
     checked: int = 0
 
-    async def tenants(self) -> None:
-        """While the tenants' systems run: their own peer and nobody else, seen from both sides; and their bonds."""
+    async def tenants(self, *, installed: bool = True) -> None:
+        """While the tenants' systems run: their own peer and nobody else, seen from both sides; and their bonds.
+
+        Not `installed`: they were booted from the network, and their disks are not theirs.
+        """
+        found: list[tuple[ServerPlan, IPv4Address]] = []
         for plan in self.rack.plans:
             told = self.rack.machines[plan.name].told()
             self._reached(plan.name, told, {plan.tenant.name})
-            self._check(_written(self.rack.machines[plan.name].disk), f"the disk of {plan.name} is empty")
+            written = await asyncio.to_thread(_written, self.rack.machines[plan.name].disk)
+            is_written = "is written" if written else "is empty"
+            self._check(written is installed, f"the disk of {plan.name} {is_written}")
             if len(plan.links) > 1:
                 await self._bond(plan, told)
             address = next((IPv4Address(line.split()[1]) for line in told if line.startswith("address ")), None)
             self._check(address in plan.tenant.here.network, f"{plan.name} has the address {address}")
             if address is not None:
-                await self._reached_by(plan, address)
+                found.append((plan, address))
+        await asyncio.gather(*(self._reached_by(plan, address) for plan, address in found))
 
     async def lives(self) -> None:
         """When all is over: each server's boots, with all that they told."""
@@ -46,16 +54,13 @@ class Judge:
             self._check(machine.boots == len(_LIFE), f"{name} was booted {machine.boots} times, not {len(_LIFE)}")
             for boot, purpose in enumerate(_LIFE[: machine.boots]):
                 told = machine.told(boot)
-                system = boot == _SYSTEM
-                first = "booted from disk" if system else "ramdisk booted over eth0"
+                first = _FIRST.get(boot, "ramdisk booted over eth0")
                 self._said(f"{name}, {purpose}", told, [first, f"firmware {plan.firmware}"])
-                if system:
-                    self._reached(name, told, {plan.tenant.name})
-                else:
-                    self._reached(f"{name}, {purpose}", told, {"provisioning", "conductor"})
-                    if plan.firmware == "uefi":
-                        loaded = _FIRST_STAGE.search("\n".join(machine.shown(boot)))
-                        self._check(loaded is not None, f"{name}, {purpose}: UEFI did not load iPXE by TFTP")
+                reached = {plan.tenant.name} if boot in _FIRST else {"provisioning", "conductor"}
+                self._reached(f"{name}, {purpose}", told, reached)
+                if plan.firmware == "uefi" and boot != _SYSTEM:
+                    loaded = _FIRST_STAGE.search("\n".join(machine.shown(boot)))
+                    self._check(loaded is not None, f"{name}, {purpose}: UEFI did not load iPXE by TFTP")
             lldp = [f"LLDP on eth{n}: 4 TLVs" for n in range(len(plan.links))]
             self._said(f"{name}, inspection", machine.told(0), [*lldp, "inventory sent"])
             self._said(f"{name}, deployment", machine.told(2), ["image written to /dev/vda"])

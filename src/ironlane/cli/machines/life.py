@@ -19,7 +19,7 @@ from rich.table import Table
 from ironlane.cli.apply.outcome import Action
 from ironlane.cli.apply.run import apply
 from ironlane.cli.client import Client
-from ironlane.cli.demo.phases import NETWORKING, Phases
+from ironlane.cli.demo.phases import NETWORKING, NODES, Phases
 from ironlane.cli.demo.process import service
 from ironlane.cli.machines.judge import Judge
 from ironlane.cli.machines.site_text import FRONT_PORT, console_arguments, environment, site_text
@@ -34,7 +34,8 @@ from ironlane.model.errors import Permanent
 
 PATIENCE = 300.0
 """Seconds that a phase may take; the machines may be emulated, and this host busy."""
-_IMAGE = "os.img"
+_IMAGES = f"http://{HERE.ip}:{FRONT_PORT}/images"
+_IMAGE, _KERNEL, _RAMDISK = "os.img", "kernel", "ramdisk"
 _SPARE = 8 << 20
 
 
@@ -42,12 +43,13 @@ async def run(folder: Path, servers: int) -> bool:
     """True if everything was as it has to be."""
     began = time.monotonic()
     accel = await accelerator()
-    kernel, boot = kernels()[0], folder / "ramdisk"
+    kernel, images = kernels()[0], folder / "images"
+    boot = images / _RAMDISK
+    images.mkdir()
     click.echo(f"{servers} QEMU machines ({accel.upper()}), {kernel.name}, two Open vSwitches, dnsmasq")
     rack = MachineRack(folder, SERVERS[:servers], accel)
     boot.write_bytes(await asyncio.to_thread(ramdisk, kernel))
-    images = folder / "images"
-    images.mkdir()
+    await asyncio.to_thread(shutil.copyfile, kernel, images / _KERNEL)
     await bootable(images / _IMAGE, kernel, boot, f"lab.role=os {console_arguments(rack)}")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(rack.stop)
@@ -86,9 +88,13 @@ class _Run:
             await self._phase("inspect: PXE, LLDP", lambda: phases.provision("inspect", "manageable"))
             await self._phase("clean → available", lambda: phases.provision("provide", "available"))
             await self._phase("deploy → active", lambda: self._deploy(phases))
-            await self._phase("boot from disk, tenant DHCP", self._tenants)
+            await self._phase("boot from disk, tenant DHCP", lambda: self._tenants("booted from disk"))
             await self._phase("who reaches whom", judge.tenants)
             await self._phase("delete → clean → available", lambda: phases.provision("deleted", "available"))
+            await self._phase("deploy a ramdisk → active", lambda: self._deploy_ramdisk(phases))
+            await self._phase("boot by PXE on the tenants' networks", lambda: self._tenants("booted from the network"))
+            await self._phase("who reaches whom", lambda: judge.tenants(installed=False))
+            await self._phase("delete → available", lambda: phases.provision("deleted", "available"))
             await judge.lives()
         finally:
             showing.cancel()
@@ -120,10 +126,35 @@ class _Run:
         digest = await asyncio.to_thread(lambda: hashlib.sha256(image.read_bytes()).hexdigest())
         await phases.choose_image(
             {
-                "image_source": f"http://{HERE.ip}:{FRONT_PORT}/images/{_IMAGE}",
+                "image_source": f"{_IMAGES}/{_IMAGE}",
                 "image_os_hash_algo": "sha256",
                 "image_os_hash_value": digest,
                 "image_disk_format": "raw",
+            }
+        )
+        await phases.provision("active", "active")
+
+    async def _deploy_ramdisk(self, phases: Phases) -> None:
+        """The tenants' systems without a disk: they are booted on the tenants' networks, over the bonds there.
+
+        From there a router leads to the conductor's boot files; here that is the conductor itself.
+        """
+        subnets = (await self.client.get(f"{NETWORKING}/subnets", {"ip_version": "4"}))["subnets"]
+        for plan in self.rack.plans:
+            (subnet,) = [found for found in subnets if found["name"] == plan.tenant.name]
+            body = {"subnet": {"gateway_ip": str(plan.tenant.here.ip)}}
+            await self.client.request("PUT", f"{NETWORKING}/subnets/{subnet['id']}", body)
+            await phases.attach(plan.name, subnet["network_id"], plan.tenant.name)
+            patch = [
+                {"op": "add", "path": "/deploy_interface", "value": "ramdisk"},
+                {"op": "add", "path": "/automated_clean", "value": False},
+            ]
+            await self.client.request("PATCH", f"{NODES}/{plan.name}", patch)
+        await phases.choose_image(
+            {
+                "kernel": f"{_IMAGES}/{_KERNEL}",
+                "ramdisk": f"{_IMAGES}/{_RAMDISK}",
+                "ramdisk_kernel_arguments": f"lab.role=os {console_arguments(self.rack)}",
             }
         )
         await phases.provision("active", "active")
@@ -134,7 +165,12 @@ class _Run:
         base = str(tenant.here.network.network_address).rsplit(".", 1)[0]
         pool = [{"start": f"{base}.100", "end": f"{base}.200"}]
         await self._subnet(
-            network["id"], cidr=str(tenant.here.network), ip_version=4, project_id=tenant.name, allocation_pools=pool
+            network["id"],
+            name=tenant.name,
+            cidr=str(tenant.here.network),
+            ip_version=4,
+            project_id=tenant.name,
+            allocation_pools=pool,
         )
         await self.rack.join(tenant, network["provider:segmentation_id"])
         return str(network["id"])
@@ -142,12 +178,12 @@ class _Run:
     async def _subnet(self, network: str, **fields: object) -> None:
         await self.client.request("POST", f"{NETWORKING}/subnets", {"subnet": {"network_id": network, **fields}})
 
-    async def _tenants(self) -> None:
-        """Until the operating systems have an address, their bond, and have looked around."""
+    async def _tenants(self, booted: str) -> None:
+        """Until the operating systems have an address, their bond, and have looked around and found their peer."""
         for plan in self.rack.plans:
             machine = self.rack.machines[plan.name]
-            wanted = ["booted from disk", "address ", *(["LACP with "] if len(plan.links) > 1 else []), "looked around"]
-            for words in wanted:
+            bond = ["LACP with "] if len(plan.links) > 1 else []
+            for words in (booted, "address ", *bond, f"reaches {plan.tenant.peer.ip}", "looked around"):
                 await until_told(machine, words, PATIENCE)
 
     async def _phase(self, title: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -68,7 +68,12 @@ def _node(rack: MachineRack, plan: ServerPlan) -> dict[str, object]:
     if plan.driver == "redfish":
         node["driver_info"] = {"redfish_system_id": f"/redfish/v1/Systems/{plan.name}"}
     if len(plan.links) > 1:
-        bond = {"name": "bond0", "mode": "802.3ad", "priority": 10, "properties": {"lacp_rate": "fast"}}
+        bond = {
+            "name": "bond0",
+            "mode": "802.3ad",
+            "priority": 10,
+            "properties": {"lacp_rate": "fast", "fallback": True},
+        }
         node["portgroups"] = [{**bond, "nics": [f"eth{n}" for n in range(len(plan.links))]}]
     return node
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
@@ -76,9 +77,9 @@ class Host:
         await switch.add_device(far, vlan)
 
     async def reaches(self, address: IPv4Address) -> bool:
-        """Whether an address answers, at the second attempt at the latest."""
-        try:
-            await run("ip", "netns", "exec", self.name, "busybox", "ping", "-c", "2", "-W", "1", str(address))
-        except Permanent:
-            return False
-        return True
+        """Whether an address answers, at the fourth attempt at the latest."""
+        for _ in range(4):
+            with suppress(Permanent):
+                await run("ip", "netns", "exec", self.name, "busybox", "ping", "-c", "1", "-W", "1", str(address))
+                return True
+        return False

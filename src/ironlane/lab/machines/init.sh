@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# First process of the lab's machines: in the ramdisk it starts the agent; installed on the disk (lab.role=os on the
-# kernel's command line) it is an operating system with a DHCP client that tells on the console whom it reaches.
+# First process of the lab's machines: in the ramdisk it starts the agent; as a tenant's system (lab.role=os on the
+# kernel's command line), installed on the disk or booted from the network, it is an operating system with a DHCP client that tells on the console whom it reaches.
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc
@@ -13,11 +13,15 @@ ip link set lo up
 given() { tr ' ' '\n' </proc/cmdline | sed -n "s/^$1=//p"; }
 tell() { echo "lab: $*"; }
 lease() { udhcpc -f -q -t 3 -T 2 -A 1 -i "$1" -s /lease >/dev/null 2>&1; }
+answers() {
+    for attempt in 1 2 3 4; do ping -c 1 -W 1 "$1" >/dev/null 2>&1 && return; done
+    return 1
+}
 # Each of lab.ping as if it were on this very link: whoever answers ARP here is reached, whatever routes there may be.
 reach() {
     for ip in $(given lab.ping | tr , ' '); do
         ip route replace "$ip/32" dev "$1" 2>/dev/null
-        if ping -c 2 -W 1 "$ip" >/dev/null 2>&1; then tell "reaches $ip"; else tell "does not reach $ip"; fi &
+        if answers "$ip"; then tell "reaches $ip"; else tell "does not reach $ip"; fi &
     done
     wait
     tell "looked around"
@@ -26,7 +30,7 @@ reach() {
 [ -d /sys/firmware/efi ] && tell "firmware uefi" || tell "firmware bios"
 nics=$(for nic in /sys/class/net/*; do [ -e "$nic/device" ] && basename "$nic"; done)
 if [ "$(given lab.role)" = os ]; then
-    tell "booted from disk"
+    if [ "$(given BOOTIF)" ]; then tell "booted from the network"; else tell "booted from disk"; fi
     link=$(echo $nics | cut -d' ' -f1)
     if [ "$(echo $nics | wc -w)" -gt 1 ]; then
         link=bond0 bonding=/sys/class/net/bond0/bonding
