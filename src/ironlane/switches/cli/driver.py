@@ -82,6 +82,14 @@ class _Answer(NamedTuple):
     meaning: read.Observation
 
 
+class _Written(NamedTuple):
+    """The lines that were written last, and all that they were written for."""
+
+    plan: Plan
+    known: write.Known
+    lines: Sequence[str]
+
+
 class CliDriver:
     """`ironlane.switches.base.SwitchDriver` for command lines.
 
@@ -115,6 +123,7 @@ class CliDriver:
         """The ports that were asked for last: those that are managed here."""
         self._foreign: frozenset[int] = frozenset()
         self._last: _Answer | None = None
+        self._written: _Written | None = None
 
     async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
         """See `SwitchDriver.observe`. As many commands as the platform has questions, whatever the number of ports."""
@@ -149,7 +158,7 @@ class CliDriver:
         if not plan:
             return ()
         form = self._platform.transaction
-        body = write.lines(plan, self._known or write.Known(), self._platform, define_vlans=self._define_vlans)
+        body = self._lines(plan, self._known or write.Known())
         before, after = ((), ()) if self._checkpoint is None else (self._checkpoint.take, self._checkpoint.drop)
         drop = after if before else ()
         return (*drop, *before, *form.reset, *form.begin, *body, *self._commit_lines(), *after, *self._save_lines())
@@ -163,7 +172,7 @@ class CliDriver:
         if self._known is None:
             await self._look_again(session, plan)
         known, self._known = self._known or write.Known(), None
-        body = write.lines(plan, known, self._platform, define_vlans=self._define_vlans)
+        body = self._lines(plan, known)
         await self._take_checkpoint(session)
         for line in self._platform.transaction.reset:
             await session.ask(line)
@@ -260,6 +269,14 @@ class CliDriver:
         session, self._session, self._known = self._session, None, None
         if session is not None:
             await session.close()
+
+    def _lines(self, plan: Plan, known: write.Known) -> Sequence[str]:
+        """The lines for a plan. A plan is rendered to be saved and then applied: that is written once."""
+        last = self._written
+        if last is None or last.plan is not plan or last.known is not known:
+            lines = write.lines(plan, known, self._platform, define_vlans=self._define_vlans)
+            last = self._written = _Written(plan, known, lines)
+        return last.lines
 
     def _commit_lines(self) -> tuple[str, ...]:
         form = self._platform.transaction

@@ -130,6 +130,10 @@ class Question(_Form):
     mlag_domain: re.Pattern[str] | None = None
     """The statement that tells the switch's MLAG domain: group `id`."""
 
+    def __hash__(self) -> int:
+        """By identity: it is looked up for every block that a switch shows (`read`)."""
+        return id(self)
+
     @functools.cached_property
     def rules(self) -> tuple[Rule, ...]:
         """The rules with `interface` put in."""

@@ -10,7 +10,8 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from ironlane.model.errors import Permanent
 from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, LacpRate, Lag, LagMode, PortConfig, PortMode, Vlan
@@ -42,6 +43,20 @@ class _Interface:
     allowed: list[str] = field(default_factory=list)
     unknown: str = ""
 
+    def take(self, more: _Interface) -> None:
+        """Something else is said about it, further down."""
+        self.facts.update(more.facts)
+        self.allowed += more.allowed
+        self.unknown = self.unknown or more.unknown
+
+
+class _Part(NamedTuple):
+    """What a part of an answer says. Remembered, and put together with others by `observation`: it is not changed."""
+
+    vlan_names: Mapping[str, str]
+    interfaces: Sequence[tuple[str, _Interface]]
+    domain: str | None
+
 
 def observation(answers: Sequence[str], wanted: Collection[str], platform: Platform) -> Observation:
     """Read the answers to the platform's questions, in their order. Wanted ports not shown are left out.
@@ -53,11 +68,11 @@ def observation(answers: Sequence[str], wanted: Collection[str], platform: Platf
     vlan_names: dict[str, str] = {}
     domain = None
     for question, answer in zip(platform.read, answers, strict=True):
-        for statement in statements(question, answer):
-            if question.mlag_domain is not None and (match := question.mlag_domain.fullmatch(statement)):
-                domain = match["id"]
-            _take_vlans(statement, question, vlan_names)
-            _take_facts(statement, question, interfaces)
+        for part in _parts(question, answer):
+            vlan_names.update(part.vlan_names)
+            domain = part.domain or domain
+            for name, said in part.interfaces:
+                interfaces.setdefault(name, _Interface()).take(said)
     defined = {vlan for ids in vlan_names.values() for vlan in parse_vlans(ids, {})}
     reader = _Reader(platform, interfaces, vlan_names, defined)
     members = {name: i.facts["lag"] for name, i in interfaces.items() if i.facts.get("lag") is not None}
@@ -76,6 +91,32 @@ def observation(answers: Sequence[str], wanted: Collection[str], platform: Platf
         Known(members, frozenset(defined), ports, foreign, mlags, domain),
         frozenset(others | {mlag for number, mlag in mlags.items() if number in others}),
     )
+
+
+def _parts(question: Question, answer: str) -> Iterator[_Part]:
+    """What the answer says, part by part. After a commit most blocks of a configuration are as they were before."""
+    if question.format == "blocks":
+        for block in _BLOCKS.split(answer):
+            yield _remembered(question, block)
+    else:
+        yield _part(question, answer)
+
+
+def _part(question: Question, text: str) -> _Part:
+    interfaces: dict[str, _Interface] = {}
+    vlan_names: dict[str, str] = {}
+    domain = None
+    for statement in statements(question, text):
+        if question.mlag_domain is not None and (match := question.mlag_domain.fullmatch(statement)):
+            domain = match["id"]
+        _take_vlans(statement, question, vlan_names)
+        _take_facts(statement, question, interfaces)
+    return _Part(vlan_names, tuple(interfaces.items()), domain)
+
+
+_BLOCKS = re.compile(r"^(?=[^\s!])", re.MULTILINE)
+"""Before a line that is indented below nothing. A comment does not end a block."""
+_remembered = lru_cache(16384)(_part)
 
 
 def understood(config: PortConfig) -> bool:

@@ -55,7 +55,8 @@ class Known:
 
     def corrected(self, plan: Plan) -> Plan:
         """The plan with what ports really carry before it."""
-        return replace(plan, changes=tuple(replace(c, before=self.ports.get(c.port, c.before)) for c in plan.changes))
+        found = ((change, self.ports.get(change.port, change.before)) for change in plan.changes)
+        return replace(plan, changes=tuple(c if b == c.before else replace(c, before=b) for c, b in found))
 
 
 def lines(plan: Plan, known: Known, platform: Platform, *, define_vlans: bool = True) -> list[str]:
@@ -69,18 +70,17 @@ def lines(plan: Plan, known: Known, platform: Platform, *, define_vlans: bool = 
         problem = _problem(change, platform)
         if problem:
             raise Permanent(f"switch port {change.port}: {problem}")
-    write, lags = platform.write, _lags(plan)
-    _leave_others_alone(lags, known, known.after(plan), platform)
-    leaving = [change for change in plan.changes if _leaves(change, known, platform)]
-    after = known.after(plan)
+    write, lags, after = platform.write, _lags(plan), known.after(plan)
+    _leave_others_alone(lags, known, after, platform)
+    leaving = {change.port: change for change in plan.changes if _leaves(change, known, platform)}
     sent: list[str] = []
     if define_vlans and (missing := sorted(set(_wanted(plan)) - set(known.vlans))):
         sent += expand(write.vlan, {"new_vlans": missing, "new_vlan_lists": vlan_lists(missing, platform.vlan_list)})
-    for change in leaving:
+    for change in leaving.values():
         sent += expand(
             write.leave, _values(change.port, change.after, change.before, platform, old=_was(change, known))
         )
-    removed = _removed(plan, known, after, platform)
+    removed = _removed(plan, lags, known, after, platform)
     for number in removed:
         carried = _lag_before(number, plan) or _NOTHING
         values = _values(platform.lag.interface(number), _NOTHING, carried, platform, old=number)
@@ -99,7 +99,7 @@ def lines(plan: Plan, known: Known, platform: Platform, *, define_vlans: bool = 
                 values = _values(change.port, change.after, before, platform)
                 if not single:  # what the port let through by itself goes, whatever the LAG carries
                     values |= {"gone": sorted(before.vlans), "retagged": []}
-                    values["joined"] = change in leaving or change.before.lag is None
+                    values["joined"] = change.port in leaving or change.before.lag is None
                 sent += expand(write.port if single else write.member, values)
     return sent
 
@@ -228,12 +228,14 @@ def _leave_others_alone(lags: Sequence[tuple[int, PortConfig]], known: Known, af
             raise Permanent(f"{name} cannot have MLAG id {mlag}: {platform.lag.interface(taken)} has it")
 
 
-def _removed(plan: Plan, known: Known, after: Known, platform: Platform) -> list[int]:
+def _removed(
+    plan: Plan, lags: Sequence[tuple[int, PortConfig]], known: Known, after: Known, platform: Platform
+) -> list[int]:
     """LAGs that lose their last member, or have to be made anew."""
     left = {was for change in plan.changes if (was := _was(change, known)) is not None}
     empty = left - set((after.members or {}).values())
     anew = set()
-    for number, config in _lags(plan):
+    for number, config in lags:
         before, lag = _lag_before(number, plan), config.lag
         if before is not None and before.lag is not None and lag is not None and _made_anew(before.lag, lag, platform):
             anew.add(number)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from lxml import etree
 
@@ -57,6 +57,15 @@ class _Answer(Generic[T]):
     meaning: T
 
 
+class _Written(NamedTuple):
+    """The edit that was written last, and all that it was written for."""
+
+    plan: Plan
+    members: Mapping[str, str]
+    ours: frozenset[str] | None
+    edit: str
+
+
 class OpenConfigDriver:
     """`ironlane.switches.base.SwitchDriver` for OpenConfig over NETCONF.
 
@@ -76,6 +85,7 @@ class OpenConfigDriver:
         self._ours: frozenset[str] | None = None
         """The ports that were asked for last: those that are managed here."""
         self._foreign: frozenset[int] = frozenset()
+        self._written: _Written | None = None
         self._shown = _Answer(b"", frozenset(), Observation({}, {}))
         self._heard: _Answer[Mapping[str, Sequence[Neighbour]]] = _Answer(b"", frozenset(), {})
 
@@ -111,8 +121,7 @@ class OpenConfigDriver:
         members = self._members or {}
         for done in earlier:
             members = members_after(done, members, self._dialect)
-        leave_others_alone(plan, members, self._ours, self._dialect)
-        edit = write.edit_config(plan, members, self._dialect)
+        edit = self._edit(plan, members)
         validate = [_VALIDATE] if self._dialect.validate else []
         commit = [_COMMIT]
         if self._dialect.confirmed_commit:
@@ -126,9 +135,9 @@ class OpenConfigDriver:
         session = await self._connected()
         if self._members is None:
             await self._read(session, ())
-        leave_others_alone(plan, self._members or {}, self._ours, self._dialect)
-        edit = write.edit_config(plan, self._members or {}, self._dialect)
-        after = members_after(plan, self._members or {}, self._dialect)
+        members = self._members or {}
+        edit = self._edit(plan, members)
+        after = members_after(plan, members, self._dialect)
         self._members = None
         await self._lock(session)
         try:
@@ -148,6 +157,15 @@ class OpenConfigDriver:
         session, self._session, self._members = self._session, None, None
         if session is not None:
             await session.close()
+
+    def _edit(self, plan: Plan, members: Mapping[str, str]) -> str:
+        """The edit for a plan. A plan is rendered to be saved and then applied: that is written once."""
+        last = self._written
+        if last is None or last.plan is not plan or last.members is not members or last.ours is not self._ours:
+            leave_others_alone(plan, members, self._ours, self._dialect)
+            edit = write.edit_config(plan, members, self._dialect)
+            last = self._written = _Written(plan, members, self._ours, edit)
+        return last.edit
 
     async def _read(self, session: NetconfSession, ports: Collection[str]) -> Observation:
         self._shown = await self._ask(session, _OBSERVE, ports, self._shown, self._understand)

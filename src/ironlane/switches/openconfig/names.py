@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 from ironlane.model.errors import Invalid
@@ -74,9 +75,14 @@ class Dialect:
 
     def lag_number(self, interface: str) -> int | None:
         """The LAG's number by the aggregate interface's name; None if it is not named by our pattern."""
-        before, after = self.lag_name.split("{number}")
-        match = re.fullmatch(f"{re.escape(before)}([1-9][0-9]*){re.escape(after)}", interface)
+        match = _lag_pattern(self.lag_name).fullmatch(interface)
         return int(match[1]) if match else None
+
+
+@cache
+def _lag_pattern(lag_name: str) -> re.Pattern[str]:
+    before, after = lag_name.split("{number}")
+    return re.compile(f"{re.escape(before)}([1-9][0-9]*){re.escape(after)}")
 
 
 @dataclass(frozen=True, slots=True)
