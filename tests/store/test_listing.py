@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 
 import pytest
 import sqlalchemy as sa
@@ -29,7 +30,7 @@ ORDERS: list[tuple[list[tuple[str, bool]], str]] = [
     ([("shared", True), ("segmentation_id", False)], "420153"),
     ([("updated_at", False)], "012345"),
 ]
-TAG_RULES: list[tuple[dict[TagRule, list[str]], str]] = [
+TAG_RULES: list[tuple[Mapping[TagRule, list[str]], str]] = [
     ({"all": ["a"]}, "05"),
     ({"all": ["a", "c_"]}, "5"),
     ({"all": ["c_"]}, "5"),
@@ -38,6 +39,7 @@ TAG_RULES: list[tuple[dict[TagRule, list[str]], str]] = [
     ({"not-all": ["a", "c_"]}, "01234"),
     ({"not-any": ["a", "c_"]}, "1234"),
     ({"all": ["b"]}, ""),
+    *(({rule: []}, "012345") for rule in ("all", "any", "not-all", "not-any")),
 ]
 
 

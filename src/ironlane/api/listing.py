@@ -18,13 +18,13 @@ from ironlane.model.errors import Invalid
 from ironlane.model.link import normal_mac
 from ironlane.store.listing import Listing, TagRule
 
-_TAG_PARAMETERS: Mapping[str, TagRule] = {
+TAG_PARAMETERS: Mapping[str, TagRule] = {
     "tags": "all",
     "tags-any": "any",
     "not-tags": "not-all",
     "not-tags-any": "not-any",
 }
-_STANDARD = _TAG_PARAMETERS.keys() | {"changed_since"}
+_STANDARD = TAG_PARAMETERS.keys() | {"changed_since"}
 _PAGING = frozenset({"limit", "marker", "page_reverse", "sort_key", "sort_dir", "fields"})
 _INTEGER_MAX = 2**31 - 1
 _TEXT_MAX = 1024
@@ -121,7 +121,7 @@ def parse(
         limit=_limit(given, page_limit),
         marker=given["marker"][-1] if given.get("marker", [""])[-1] else None,
         reverse=flag(given.get("page_reverse", ["false"])[-1], "page_reverse"),
-        tags={rule: _tags(given[name]) for name, rule in _TAG_PARAMETERS.items() if name in given},
+        tags={rule: _tags(given[name]) for name, rule in TAG_PARAMETERS.items() if name in given},
         changed_since=_moment(given["changed_since"][-1]) if "changed_since" in given else None,
     )
     wished = frozenset(name for name in given.get("fields", ()) if name)

@@ -73,6 +73,8 @@ def _conditions(table: sa.FromClause, listing: Listing) -> list[sa.ColumnElement
     if listing.changed_since is not None:
         found.append(sa.func.coalesce(table.c.updated_at, table.c.created_at) >= listing.changed_since)
     for rule, names in listing.tags.items():
+        if not names:
+            continue
         has = [_has_tag(table, name) for name in names]
         every = sa.and_(*has) if rule in {"all", "not-all"} else sa.or_(*has)
         found.append(sa.not_(every) if rule.startswith("not") else every)

@@ -59,10 +59,23 @@ def _profile(profile: dict[str, Any] | None) -> dict[str, Any]:
     return profile or {}
 
 
+def _format(name: str) -> Any:
+    """What a text is, in the OpenAPI document; validated elsewhere."""
+    return Field(json_schema_extra={"format": name})
+
+
+def either(one: str, several: str) -> ConfigDict:
+    """Of a body that has one of two attributes, for the OpenAPI document; validated elsewhere."""
+    return ConfigDict(json_schema_extra={"oneOf": [{"required": [one]}, {"required": [several]}]})
+
+
 Text = Annotated[str, StringConstraints(max_length=255), AfterValidator(_no_nul)]
 NullableText = Annotated[Text, BeforeValidator(lambda value: "" if value is None else value)]
-Address = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_no_nul)]
-Uuid = Annotated[str, AfterValidator(_uuid)]
+_Address = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_no_nul)]
+Address = Annotated[_Address, _format("ip-address")]
+Cidr = Annotated[_Address, _format("cidr")]
+Mac = Annotated[Text, _format("mac-address")]
+Uuid = Annotated[str, AfterValidator(_uuid), _format("uuid")]
 Integer = Annotated[int, BeforeValidator(_no_flag), Field(ge=-(2**31), lt=2**31)]
 Flag = bool
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^,/\x00]+$")]

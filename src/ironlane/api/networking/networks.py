@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import JSONResponse, Response
 
 from ironlane.api.listing import Attribute, flag, integer
-from ironlane.api.networking.fields import Body, Flag, Integer, Owned, Tags, Text
+from ironlane.api.networking.fields import Body, Flag, Integer, Owned, Tags, Text, either
 from ironlane.api.networking.requests import (
     BULK_MAX,
     LimitsDep,
@@ -120,6 +120,8 @@ class NetworkUpdate(Body):
 
 class NetworksCreate(Body):
     """One network, or several that are all created or none."""
+
+    model_config = either(NOUN, PLURAL)
 
     network: NetworkCreate | None = None
     networks: Annotated[list[NetworkCreate] | None, Field(min_length=1, max_length=BULK_MAX)] = None

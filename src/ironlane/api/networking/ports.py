@@ -16,7 +16,20 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import JSONResponse, Response
 
 from ironlane.api.listing import Attribute, address, flag, integer, mac
-from ironlane.api.networking.fields import Address, Body, Flag, Integer, NullableText, Owned, Profile, Tags, Text, Uuid
+from ironlane.api.networking.fields import (
+    Address,
+    Body,
+    Flag,
+    Integer,
+    Mac,
+    NullableText,
+    Owned,
+    Profile,
+    Tags,
+    Text,
+    Uuid,
+    either,
+)
 from ironlane.api.networking.requests import (
     BULK_MAX,
     LimitsDep,
@@ -101,7 +114,7 @@ class _Changeable(Body):
     name: Text = ""
     description: Text = ""
     admin_state_up: Flag = True
-    mac_address: Text | None = None
+    mac_address: Mac | None = None
     device_id: NullableText = ""
     device_owner: NullableText = ""
     fixed_ips: Annotated[list[FixedIpBody], Field(default_factory=list)]
@@ -150,6 +163,8 @@ class PortUpdate(_Changeable):
 
 class PortsCreate(Body):
     """One port, or several that are all created or none."""
+
+    model_config = either(NOUN, PLURAL)
 
     port: PortCreate | None = None
     ports: Annotated[list[PortCreate] | None, Field(min_length=1, max_length=BULK_MAX)] = None

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import JSONResponse, Response
 
 from ironlane.api.listing import Attribute
-from ironlane.api.networking.fields import Body, Owned, Text, Uuid
+from ironlane.api.networking.fields import Body, Owned, Text, Uuid, either
 from ironlane.api.networking.requests import (
     BULK_MAX,
     LimitsDep,
@@ -67,6 +67,8 @@ class PolicyUpdate(Body):
 
 class PoliciesCreate(Body):
     """One policy, or several that are all created or none."""
+
+    model_config = either(NOUN, PLURAL)
 
     rbac_policy: PolicyCreate | None = None
     rbac_policies: Annotated[list[PolicyCreate] | None, Field(min_length=1, max_length=BULK_MAX)] = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 from fastapi import FastAPI
 
@@ -19,6 +19,7 @@ from ironlane.api.networking import (
     tags,
     trunks,
 )
+from ironlane.api.networking.openapi import described
 
 
 class Route(NamedTuple):
@@ -96,8 +97,10 @@ def install(app: FastAPI) -> None:
             methods=[route.method],
             status_code=route.status,
             response_model=None,
+            response_class=get_type_hints(route.handler)["return"],
             tags=[noun],
             name=f"{verb} {noun}",
             operation_id=f"{noun}.{verb}",
             include_in_schema=route.path != "/v2.0",
+            **described(route.handler),
         )

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import JSONResponse, Response
 
 from ironlane.api.listing import Attribute, address, flag, integer
-from ironlane.api.networking.fields import Address, Body, Flag, Integer, Owned, Tags, Text, Uuid
+from ironlane.api.networking.fields import Address, Body, Cidr, Flag, Integer, Owned, Tags, Text, Uuid, either
 from ironlane.api.networking.requests import (
     BULK_MAX,
     LimitsDep,
@@ -60,13 +60,13 @@ class PoolBody(Body):
 
 
 class RouteBody(Body):
-    destination: Address
+    destination: Cidr
     nexthop: Address
 
 
 class SubnetCreate(Owned):
     network_id: Uuid
-    cidr: Address
+    cidr: Cidr
     ip_version: Integer
     name: Text = ""
     description: Text = ""
@@ -121,6 +121,8 @@ class SubnetUpdate(Body):
 
 class SubnetsCreate(Body):
     """One subnet, or several that are all created or none."""
+
+    model_config = either(NOUN, PLURAL)
 
     subnet: SubnetCreate | None = None
     subnets: Annotated[list[SubnetCreate] | None, Field(min_length=1, max_length=BULK_MAX)] = None

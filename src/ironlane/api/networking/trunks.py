@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import JSONResponse, Response
 
 from ironlane.api.listing import Attribute, flag, integer
-from ironlane.api.networking.fields import Body, Flag, Integer, Owned, Tags, Text, Uuid
+from ironlane.api.networking.fields import Body, Flag, Integer, Owned, Tags, Text, Uuid, either
 from ironlane.api.networking.requests import (
     BULK_MAX,
     LimitsDep,
@@ -99,6 +99,8 @@ class TrunkUpdate(Body):
 
 class TrunksCreate(Body):
     """One trunk, or several that are all created or none."""
+
+    model_config = either(NOUN, PLURAL)
 
     trunk: TrunkCreate | None = None
     trunks: Annotated[list[TrunkCreate] | None, Field(min_length=1, max_length=BULK_MAX)] = None
