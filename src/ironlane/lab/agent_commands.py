@@ -170,7 +170,9 @@ class AgentCommands:
 
     async def _deploy_step(self, params: Mapping[str, Any]) -> dict[str, Any]:
         self._require_version(params.get("deploy_version"))
-        return {"deploy_result": None, "deploy_step": params["step"]}
+        step = params["step"]
+        result = await self._write(step["args"]["image_info"]) if step["step"] == "write_image" else None
+        return {"deploy_result": result, "deploy_step": step}
 
     async def _service_step(self, params: Mapping[str, Any]) -> dict[str, Any]:
         self._require_version(params.get("service_version"))
@@ -187,22 +189,25 @@ class AgentCommands:
         self.rescued(password)
 
     async def _prepare_image(self, params: Mapping[str, Any]) -> dict[str, str]:
-        info = params["image_info"]
+        return {"result": await self._write(params["image_info"])}
+
+    async def _write(self, info: Mapping[str, Any]) -> str:
         url = info["urls"][0]
         try:
             content = await self.fetch(url)
         except (aiohttp.ClientError, OSError) as error:
             details = f"Download of image {info['id']} failed: {error!r}"
             raise CommandError("ImageDownloadError", 500, "Error downloading image", details) from None
-        found = hashlib.new(info["os_hash_algo"], content).hexdigest()
-        if found != info["os_hash_value"]:
+        algorithm, wanted = _checksum(info)
+        found = hashlib.new(algorithm, content).hexdigest()
+        if found != wanted:
             details = (
                 f"Image failed to verify against checksum. location: {url}; image ID: {info['id']}; image checksum:"
-                f" {info['os_hash_value']}; verification checksum: {found}"
+                f" {wanted}; verification checksum: {found}"
             )
             raise CommandError("ImageChecksumError", 500, "Error verifying image checksum", details)
         self.disk.disk_image = url
-        return {"result": f"prepare_image: image ({info['id']}) written to device /dev/sda root_uuid=0x2a2a2a2a"}
+        return f"prepare_image: image ({info['id']}) written to device /dev/sda root_uuid=0x2a2a2a2a"
 
     async def _install_bootloader(self, params: Mapping[str, Any]) -> None:
         if params["target_boot_mode"] not in {"uefi", "bios"} or self.disk.disk_image is None:
@@ -210,6 +215,13 @@ class AgentCommands:
 
     async def _power_off(self, _params: Mapping[str, Any]) -> None:
         self.power_off()
+
+
+def _checksum(info: Mapping[str, Any]) -> tuple[str, str]:
+    """Algorithm and digest that an image is to have. A `checksum` by itself tells its algorithm by its length."""
+    if "os_hash_algo" in info:
+        return info["os_hash_algo"], info["os_hash_value"]
+    return {64: "sha256", 128: "sha512"}[len(info["checksum"])], info["checksum"]
 
 
 def _step(name: str, priority: int, **more: Any) -> dict[str, Any]:
@@ -223,4 +235,4 @@ _CLEAN_STEPS = [
     _step("update_firmware", 0, reboot_requested=True),
 ]
 _SERVICE_STEPS = [_step("burnin_cpu", 0), _step("update_firmware", 0, reboot_requested=True)]
-_DEPLOY_STEPS = [_step("erase_devices_metadata", 0), _step("inject_files", 0)]
+_DEPLOY_STEPS = [_step("erase_devices_metadata", 0), _step("inject_files", 0), _step("write_image", 0)]
