@@ -39,8 +39,9 @@ test: $(VENV)/.dev    ## all tests; says plainly what it leaves out on this mach
 test-lab: $(VENV)/.dev ## a QEMU machine through its whole life: one or two minutes; needs packages (docs/lab.md)
 	$(BIN)/python -m pytest tests/machines -m machines
 
-test-openstack: $(VENV)/.dev ## a real Neutron with our ML2 driver; makes its environment on first use, needs mariadb-server
-	$(BIN)/python -m pytest tests/openstack -m openstack
+test-openstack: $(VENV)/.dev ## real Neutron and Ironic beside Ironlane; makes their environments on first use (mariadb-server)
+	$(BIN)/python -m tests.openstack.prepare
+	$(BIN)/python -m pytest -n 2 tests/openstack -m openstack
 
 lint: $(VENV)/.dev    ## formatting, lint, types, floors
 	$(BIN)/ruff format --check .
@@ -55,7 +56,8 @@ format: $(VENV)/.dev  ## put the source into its standard form
 lock:           ## pin the newest versions of all dependencies
 	$(LOCK) --upgrade pyproject.toml --extra postgresql -o requirements/runtime.lock
 	$(LOCK) --upgrade requirements/dev.in -o requirements/dev.lock
-	$(LOCK) --upgrade requirements/bench-peer.in -o requirements/bench-peer.lock
+	for peer in bench-peer openstack-ironic; do \
+	    $(LOCK) --upgrade requirements/$$peer.in -o requirements/$$peer.lock || exit; done
 
 clean:          ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -14,8 +14,6 @@ import asyncio
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -26,6 +24,8 @@ from typing import Any
 
 import aiohttp
 
+from bench import environments
+from bench.environments import Unavailable, run
 from bench.fabric.rack import Rack
 from bench.fabric.shape import (
     PASSWORD,
@@ -41,12 +41,7 @@ from bench.fabric.shape import (
 PROCESSES = 4
 """Of Neutron's API, each busy with one request at a time; by itself it takes half the number of processors."""
 
-_REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "bench-peer.lock"
 _PATIENCE = 600.0
-
-
-class Unavailable(Exception):
-    """The peer cannot be run on this machine."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +69,7 @@ def environment() -> Path:
     missing = [name for name in ("mariadbd", "mariadb-install-db") if _program(name) is None]
     if missing:
         raise Unavailable(f"{', '.join(missing)} not found: install the Debian package mariadb-server")
-    cache = Path(os.environ.get("IRONLANE_BENCH_CACHE", "~/.cache/ironlane-bench")).expanduser()
-    made = cache / "neutron"
-    stamp = made / "installed"
-    if not stamp.exists() or stamp.read_text() != _REQUIREMENTS.read_text():
-        shutil.rmtree(made, ignore_errors=True)
-        cache.mkdir(parents=True, exist_ok=True)
-        _run(sys.executable, "-m", "venv", made)
-        _run(made / "bin/python", "-m", "pip", "install", "--quiet", "--require-hashes", "-r", _REQUIREMENTS)
-        stamp.write_text(_REQUIREMENTS.read_text())
-    return made
+    return environments.environment("neutron", "bench-peer.lock")
 
 
 async def measure(rack: Rack, count: int, clients: int, singles: int = 3, *, processes: int = PROCESSES) -> PeerMoved:
@@ -218,17 +204,17 @@ async def mariadb(place: Path, made: Path) -> AsyncIterator[str]:
     fresh = not template.exists()
     if fresh:
         install = (_program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db")
-        await asyncio.to_thread(_run, *install, *_as_user(), "--auth-root-authentication-method=normal")
+        await asyncio.to_thread(run, *install, *_as_user(), "--auth-root-authentication-method=normal")
     else:
         await asyncio.to_thread(shutil.copytree, template, data)
     async with _mariadbd(data, socket_path):
         if fresh:
             client = (_program("mariadb"), "--no-defaults", f"--socket={socket_path}", "-uroot", "-e")
-            await asyncio.to_thread(_run, *client, "CREATE DATABASE neutron CHARACTER SET utf8")
+            await asyncio.to_thread(run, *client, "CREATE DATABASE neutron CHARACTER SET utf8")
             config = place / "migrate.conf"
             config.write_text(f"[database]\nconnection = {url}\n")
             manage = (made / "bin/neutron-db-manage", "--config-file", config, "upgrade", "heads")
-            await asyncio.to_thread(_run, *manage)
+            await asyncio.to_thread(run, *manage)
         else:
             yield url
     if fresh:
@@ -356,7 +342,7 @@ async def listening(family: int, address: Any, process: asyncio.subprocess.Proce
 
 
 def _versions(made: Path) -> str:
-    shown = _run(made / "bin/python", "-m", "pip", "list", "--format=freeze", "--disable-pip-version-check")
+    shown = run(made / "bin/python", "-m", "pip", "list", "--format=freeze", "--disable-pip-version-check")
     wanted = ("neutron", "networking-generic-switch", "netmiko")
     found = dict(line.split("==") for line in shown.splitlines() if "==" in line)
     return ", ".join(f"{name} {found[name]}" for name in wanted if name in found)
@@ -368,10 +354,3 @@ def _program(name: str) -> str | None:
 
 def _as_user() -> tuple[str, ...]:
     return ("--user=root",) if os.geteuid() == 0 else ()
-
-
-def _run(*command: Any) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Unavailable(f"{' '.join(map(str, command[:4]))} failed: {(done.stderr or done.stdout)[-1500:]}")
-    return done.stdout

@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bench.fabric.peer import Unavailable, environment, listening, mariadb
+from bench.environments import Unavailable
+from bench.fabric.peer import environment, listening, mariadb
 
 __all__ = ["PHYSICAL_NETWORK", "Neutron", "Unavailable", "environment"]
 

@@ -51,9 +51,10 @@ def description() -> RackDescription:
     )
 
 
-async def enrol(client: Client, rack: VirtualRack) -> None:
-    """What `ironlane site apply` does with the rack's site file; then until every switch is as it should be."""
-    site = read_site(site_text(rack))
+async def enrol(client: Client, rack: VirtualRack, text: str = "") -> None:
+    """What `ironlane site apply` does with the rack's site file, or another `text`; then until every switch is as it
+    should be."""
+    site = read_site(text or site_text(rack))
     secrets = {"switches": SWITCH_PASSWORD, "bmcs": BMC_PASSWORD}
     async for outcome in apply(client, site, secrets.__getitem__, dry_run=False, new_passwords=False):
         assert outcome.action is not Action.FAILED, outcome.lines()

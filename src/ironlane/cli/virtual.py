@@ -57,14 +57,14 @@ async def running_gateway(port: int = 0) -> AsyncIterator[Gateway]:
 
 @asynccontextmanager
 async def virtual_rack(
-    description: RackDescription, url: str, gateway: Gateway | None = None
+    description: RackDescription, url: str, gateway: Gateway | None = None, *, ironic: str = ""
 ) -> AsyncIterator[VirtualRack]:
     """The rack, running: DHCP answers from the Networking API at `url`, agents report to the Baremetal API there, and
-    are reached through the gateway."""
+    are reached through the gateway. `ironic`: the URL of another Baremetal API that they report to."""
     ports = NetworkingApiPorts(f"{url}/networking")
     rack = VirtualRack(
         description,
-        api_url=f"{url}/baremetal",
+        api_url=ironic or f"{url}/baremetal",
         find_port=ports,
         read_file={BOOT_FILE: b"a ramdisk with the agent"}.get,
         timings=Timings(),
