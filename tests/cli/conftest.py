@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,13 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def url(store: Store) -> AsyncIterator[str]:
+    async with served(store) as address:
+        yield address
+
+
+@asynccontextmanager
+async def served(store: Store) -> AsyncIterator[str]:
+    """The three APIs on a store; their address."""
     app = Starlette(
         routes=[
             Mount("/networking", networking.create(store)),
@@ -52,9 +60,11 @@ async def url(store: Store) -> AsyncIterator[str]:
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 (uvicorn has nothing to wait on)
         await asyncio.sleep(0.005)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    await serving
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
 
 
 @pytest.fixture(autouse=True)

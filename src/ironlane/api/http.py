@@ -41,14 +41,16 @@ def install(
     failure: Failure,
     *,
     body_limit: int = BODY_LIMIT,
+    body_limits: Mapping[str, int] | None = None,
     identity: Authenticator | None = None,
     public: Iterable[tuple[str, str]] = (),
 ) -> None:
     """Have `app` treat its requests as this module says. Call it once, before the application starts.
 
-    `identity` finds out who makes them (None: nobody is asked); methods and paths in `public` need no credentials.
+    `body_limits` are other limits for the paths of some requests. `identity` finds out who makes them (None: nobody is
+    asked); methods and paths in `public` need no credentials.
     """
-    app.add_middleware(BodyLimit, failure=failure, limit=body_limit)
+    app.add_middleware(BodyLimit, failure=failure, limit=body_limit, limits=body_limits)
     app.add_middleware(Authentication, failure=failure, identity=identity or NoAuthentication(), public=tuple(public))
     app.add_middleware(RequestScope, failure=failure)
 
@@ -104,31 +106,40 @@ class RequestScope:
 
 
 class BodyLimit:
-    """Answers 413 to a request body of more than `limit` bytes; the application never sees any of it."""
+    """Answers 413 to a request body of more than `limit` bytes; the application never sees any of it.
 
-    def __init__(self, app: ASGIApp, failure: Failure, limit: int = BODY_LIMIT) -> None:
+    `limits` has other limits by path.
+    """
+
+    def __init__(
+        self, app: ASGIApp, failure: Failure, limit: int = BODY_LIMIT, limits: Mapping[str, int] | None = None
+    ) -> None:
         self.app = app
         self.failure = failure
         self.limit = limit
+        self.limits = limits or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _has_body(scope):
             await self.app(scope, receive, send)
             return
+        limit = self.limit
+        if self.limits:
+            limit = self.limits.get(scope["path"].removeprefix(scope.get("root_path", "")), limit)
         body = bytearray()
         size = 0
         more = True
-        while more and size <= self.limit * _DRAIN:
+        while more and size <= limit * _DRAIN:
             message = await receive()
             if message["type"] != "http.request":
                 return  # the client went away
             chunk = message.get("body", b"")
             size += len(chunk)
-            if size <= self.limit:
+            if size <= limit:
                 body += chunk
             more = message.get("more_body", False)
-        if size > self.limit:
-            answer = self.failure(413, "RequestTooLarge", f"the request body is larger than {self.limit} bytes")
+        if size > limit:
+            answer = self.failure(413, "RequestTooLarge", f"the request body is larger than {limit} bytes")
             answer.headers["Connection"] = "close"
             await answer(scope, receive, send)
             return

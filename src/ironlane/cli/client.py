@@ -61,9 +61,14 @@ class Client:
         return await self.request("GET", path, query=query)
 
     async def request(
-        self, method: str, path: str, body: object | None = None, query: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: object | None = None,
+        query: Mapping[str, str] | None = None,
+        seconds: float = TIMEOUT,
     ) -> Any:
-        """Send a request and return the JSON of its answer (None when it has no body).
+        """Send a request and return the JSON of its answer (None when it has no body); it may take so many seconds.
 
         Raises:
             Refused: the service said no.
@@ -73,11 +78,16 @@ class Client:
             raise RuntimeError("the client is not open")
         try:
             async with self._session.request(
-                method, self._url + path, json=body, params=query, allow_redirects=False
+                method,
+                self._url + path,
+                json=body,
+                params=query,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=seconds),
             ) as answer:
                 value = await answer.json(content_type=None) if await answer.read() else None
         except TimeoutError as error:
-            raise Unreachable(f"{self._url} did not answer within {TIMEOUT:.0f} s") from error
+            raise Unreachable(f"{self._url} did not answer within {seconds:.0f} s") from error
         except aiohttp.ClientError as error:
             raise Unreachable(f"{self._url} cannot be reached: {error}") from error
         except ValueError as error:

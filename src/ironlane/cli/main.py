@@ -15,6 +15,7 @@ from ironlane.cli.restore import restore
 from ironlane.cli.serve import serve
 from ironlane.cli.site import site
 from ironlane.cli.switch import switch
+from ironlane.cli.takeover.command import import_
 
 
 @click.group()
@@ -23,5 +24,5 @@ def main() -> None:
     """The bare-metal network service: puts servers on networks, and proves that they are nowhere else."""
 
 
-for command in (serve, site, switch, plan, drift, cabling, history, restore, lab, demo, machines):
+for command in (serve, site, switch, plan, drift, cabling, history, restore, import_, lab, demo, machines):
     main.add_command(command)

@@ -28,7 +28,10 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class NewNetwork:
-    """What a client says of a network it creates; the provider attributes are None where it leaves the choice to us."""
+    """What a client says of a network it creates; the provider attributes are None where it leaves the choice to us.
+
+    One that is taken over from elsewhere keeps its `id` and its VLAN, whoever chose that there, and is told its `side`.
+    """
 
     project_id: str = ""
     name: str = ""
@@ -42,6 +45,8 @@ class NewNetwork:
     physical_network: str | None = None
     segmentation_id: int | None = None
     tags: Sequence[str] = ()
+    id: str | None = None
+    side: Side | None = None
 
 
 CHANGEABLE = frozenset(
@@ -70,10 +75,14 @@ def create(tx: Tx, new: NewNetwork) -> Network:
         Invalid: provider attributes that contradict each other or the physical network; an MTU that does not fit.
         Conflict: the segment is taken, or no VLAN is free.
     """
-    network_id = str(uuid.uuid4())
+    network_id = new.id or str(uuid.uuid4())
     kind = _network_type(new)
     physical = _physical_network(tx, new, kind)
     named = kind is NetworkType.FLAT or new.segmentation_id is not None
+    if new.side is not None:
+        named = new.side is Side.PROVIDER
+        if named and new.shared:
+            raise Invalid("is true, so that it cannot stand on the provider side; do not share it", field="shared")
     row = {
         "id": network_id,
         "project_id": new.project_id,
@@ -206,7 +215,7 @@ def _segment(tx: Tx, network_id: str, new: NewNetwork, kind: NetworkType, physic
     if kind is NetworkType.VLAN:
         if new.segmentation_id is None:
             return segments.allocate(tx, network_id, physical)
-        return segments.claim(tx, network_id, physical, new.segmentation_id)
+        return segments.claim(tx, network_id, physical, new.segmentation_id, anywhere=new.side is not None)
     if new.segmentation_id is not None:
         raise Invalid("a flat network has no segmentation id", field="provider:segmentation_id")
     flat = networks.c.network_type == NetworkType.FLAT.value

@@ -62,6 +62,7 @@ class NewPort:
     fixed_ips: Sequence[addresses.Request] | None = None
     port_security_enabled: bool | None = None
     tags: Sequence[str] = ()
+    id: str | None = None  # one that is taken over from elsewhere keeps it
 
 
 PLAIN = frozenset({"name", "description", "admin_state_up", "device_id", "device_owner", "port_security_enabled"})
@@ -80,7 +81,7 @@ def create(tx: Tx, new: NewPort) -> NetworkPort:
         Conflict: the MAC address or an IP address is taken, or no address is left; what `bindings.bind` raises.
     """
     network = _network(tx, new.network_id)
-    port_id = str(uuid.uuid4())
+    port_id = new.id or str(uuid.uuid4())
     mac = _own_mac(tx, new.network_id, new.mac_address)
     subnets = subnets_of(tx, new.network_id) if new.fixed_ips is None else []
     allocation = _allocation(new, subnets)

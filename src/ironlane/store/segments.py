@@ -35,19 +35,20 @@ def allocate(tx: Tx, network_id: str, physical: PhysicalNetwork) -> Vlan:
     return Vlan(vlan)
 
 
-def claim(tx: Tx, network_id: str, physical: PhysicalNetwork, vlan: int) -> Vlan:
+def claim(tx: Tx, network_id: str, physical: PhysicalNetwork, vlan: int, *, anywhere: bool = False) -> Vlan:
     """Give a network the VLAN that the administrator names.
 
     Raises:
-        Invalid: out of range, or within the tenants' range, or the idle VLAN of a switch.
+        Invalid: out of range, or within the tenants' range (unless `anywhere`), or the idle VLAN of a switch. What idle
+            ports may still carry counts only without `anywhere`: of what is taken over they carry what they should.
         Conflict: another network has it, or had it and a switch still carries it.
     """
     if not VLAN_MIN <= vlan <= VLAN_MAX:
         raise Invalid(f"{vlan} is not a VLAN id from {VLAN_MIN} to {VLAN_MAX}", field=_FIELD)
-    if physical.is_tenant_vlan(vlan):
+    if physical.is_tenant_vlan(vlan) and not anywhere:
         message = f"VLAN {vlan} is in the tenants' range of physical network {physical.name}; name one outside it"
         raise Invalid(message, field=_FIELD)
-    if vlan in idle_vlans(tx, physical.name):
+    if vlan in (configured_idle_vlans if anywhere else idle_vlans)(tx, physical.name):
         message = f"VLAN {vlan} is the idle VLAN of a switch on physical network {physical.name}"
         raise Invalid(message, field=_FIELD)
     row = tx.one(sa.select(segments).where(segments.c.physical_network == physical.name, segments.c.vlan == vlan))
@@ -75,7 +76,7 @@ def idle_vlans(tx: Tx, physical_network: str) -> set[int]:
     What was read back from a switch that is behind its rows counts as well: its idle VLAN may have been another before.
     """
     here = switches.c.physical_network.in_([physical_network, ""])
-    idle = set(tx.execute(sa.select(switches.c.idle_vlan).where(switches.c.idle_vlan.is_not(None), here)).scalars())
+    idle = configured_idle_vlans(tx, physical_network)
     behind = (
         sa.select(switch_ports.c.observed["untagged"].as_integer())
         .join(switches, switches.c.id == switch_ports.c.switch_id)
@@ -83,6 +84,12 @@ def idle_vlans(tx: Tx, physical_network: str) -> set[int]:
         .distinct()
     )
     return idle | {vlan for vlan in tx.execute(behind).scalars() if vlan is not None}
+
+
+def configured_idle_vlans(tx: Tx, physical_network: str) -> set[int]:
+    """VLANs that idle switch ports are to carry."""
+    here = switches.c.physical_network.in_([physical_network, ""])
+    return set(tx.execute(sa.select(switches.c.idle_vlan).where(switches.c.idle_vlan.is_not(None), here)).scalars())
 
 
 def _insert(tx: Tx, network_id: str, physical_network: str, vlan: int) -> None:

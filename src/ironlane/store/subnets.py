@@ -62,6 +62,7 @@ class NewSubnet:
     ipv6_ra_mode: str | None = None
     ipv6_address_mode: str | None = None
     tags: Sequence[str] = ()
+    id: str | None = None  # one that is taken over from elsewhere keeps it
 
 
 CHANGEABLE = frozenset(
@@ -95,7 +96,7 @@ def create(tx: Tx, new: NewSubnet) -> Subnet:
     pools = _pools(new.allocation_pools, cidr, gateway)
     _check_modes(new, cidr)
     row = {
-        "id": str(uuid.uuid4()),
+        "id": new.id or str(uuid.uuid4()),
         "network_id": new.network_id,
         "project_id": new.project_id,
         "name": new.name,

@@ -79,6 +79,7 @@ class NewTrunk:
     admin_state_up: bool = True
     sub_ports: Sequence[NewSubPort] = ()
     tags: Sequence[str] = ()
+    id: str | None = None  # one that is taken over from elsewhere keeps it
 
 
 CHANGEABLE = frozenset({"name", "description", "admin_state_up", "tags"})
@@ -94,7 +95,7 @@ def create(tx: Tx, new: NewTrunk) -> Trunk:
         Conflict: `TrunkPortInUse`, `ParentPortInUse`, `PortInUse`, `DuplicateSubPort`,
             `SubPortMtuGreaterThanTrunkPortMtu`.
     """
-    trunk_id = str(uuid.uuid4())
+    trunk_id = new.id or str(uuid.uuid4())
     parent = _ports(tx, [new.port_id]).get(new.port_id)
     if parent is None:
         raise NotFound("port", new.port_id, field="port_id")

@@ -11,13 +11,13 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 
-from ironlane.api.fabric import bindings, cabling, failures, foresight, physical_networks, records, switches
+from ironlane.api.fabric import bindings, cabling, failures, foresight, physical_networks, records, switches, takeover
 from ironlane.api.identity.base import Authenticator
 from ironlane.model.cabling import CablingPolicy
 from ironlane.store.database import Store
 
 RESOURCES = ("switches", "attachments", "plans", "drifts", "history", "physical-networks", "cabling", "bindings")
-"""What version 1 lists. Besides, it has the questions and orders `plan`, `restore` and `audit`, each a POST."""
+"""What version 1 lists. Besides, it has questions and orders, each a POST: `plan`, `restore`, `audit`, `takeover`."""
 
 
 def create(
@@ -39,6 +39,7 @@ def create(
     app.include_router(records.router(store))
     app.include_router(cabling.router(store, policy or CablingPolicy()))
     app.include_router(foresight.router(store, policy or CablingPolicy()))
+    app.include_router(takeover.router(store))
     app.include_router(bindings.router(store, stopping or asyncio.Event()))
     return app
 

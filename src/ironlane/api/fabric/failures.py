@@ -16,13 +16,16 @@ from ironlane.model.errors import IronlaneError, Rejected
 PUBLIC = (("GET", "/"), ("GET", "/v1"))
 """What needs no credentials: the versions."""
 
+BODY_LIMITS = {"/v1/takeover": 64 << 20}
+"""Bytes of a body by path: a whole Neutron and Ironic at once, so that a dry run tells about all of it."""
+
 
 def install(app: FastAPI, identity: Authenticator | None = None) -> None:
     """Have `app` answer all errors in one shape; `identity` finds out who makes requests."""
     app.add_exception_handler(IronlaneError, _ironlane)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
-    http.install(app, _answer, identity=identity, public=PUBLIC)
+    http.install(app, _answer, body_limits=BODY_LIMITS, identity=identity, public=PUBLIC)
 
 
 def _answer(status: int, code: str, message: str, field: str | None = None) -> JSONResponse:
