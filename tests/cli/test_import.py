@@ -28,6 +28,7 @@ from ironlane.store.ports import NewPort
 from ironlane.store.subnets import NewSubnet
 from ironlane.store.switches import SwitchSpec
 from ironlane.store.tables import metadata
+from ironlane.store.tables import networks as network_rows
 from ironlane.store.tables import switches as switch_rows
 from ironlane.store.trunks import NewSubPort, NewTrunk
 from tests.cli.conftest import DRIVERS, Command, served
@@ -255,7 +256,8 @@ async def test_a_switch_that_was_not_read_yet_is_in_the_way(run: Command, new: S
 
 
 async def test_what_differs_and_what_is_taken_is_in_the_way(run: Command, old: Site, new: Site) -> None:
-    red = await old.store.read(lambda tx: ports.find(tx)[1].network_id)
+    by_name = sa.select(network_rows.c.id).where(network_rows.c.name == "red")
+    red = await old.store.read(lambda tx: tx.execute(by_name).scalar_one())
 
     def taken(tx: Tx) -> None:
         create_network(tx, NewNetwork(name="mine", id=red))
