@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from ironlane.model.errors import Conflict, NotFound
 from ironlane.model.node import BaremetalPort
+from ironlane.store import access
 from ironlane.store.database import Tx
 from ironlane.store.tables import baremetal_ports, lldp_heard
 
@@ -34,7 +35,8 @@ def get(tx: Tx, ident: str) -> BaremetalPort:
     Raises:
         NotFound: there is none.
     """
-    found = find(tx, sa.or_(baremetal_ports.c.id == ident.lower(), baremetal_ports.c.name == ident))
+    named = sa.or_(baremetal_ports.c.id == ident.lower(), baremetal_ports.c.name == ident)
+    found = find(tx, named, *access.visible(tx.caller, baremetal_ports))
     if not found:
         raise NotFound("port", ident)
     return next((port for port in found if port.id == ident.lower()), found[0])

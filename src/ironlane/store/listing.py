@@ -49,16 +49,25 @@ class Page(NamedTuple):
     more: bool
 
 
-def page(tx: Tx, table: sa.FromClause, listing: Listing, *where: sa.ColumnElement[bool]) -> Page:
+def page(
+    tx: Tx,
+    table: sa.FromClause,
+    listing: Listing,
+    *where: sa.ColumnElement[bool],
+    seen: Sequence[sa.ColumnElement[bool]] = (),
+) -> Page:
     """The rows of a table (or of a query that shows one) that a listing asks for.
+
+    Args:
+        seen: conditions of the rows that there are for the caller; a marker is one of them.
 
     Raises:
         Invalid: the marker is the id of no row.
     """
     order = [(name, down is not listing.reverse) for name, down in (*listing.order, ("id", False))]
-    query = sa.select(table).where(*where, *_conditions(table, listing))
+    query = sa.select(table).where(*seen, *where, *_conditions(table, listing))
     if listing.marker is not None:
-        query = query.where(_beyond(tx, table, order, listing.marker))
+        query = query.where(_beyond(tx, table, order, listing.marker, seen))
     query = query.order_by(*(_key(table, name).desc() if down else _key(table, name) for name, down in order))
     if listing.limit is not None:
         query = query.limit(listing.limit + 1)
@@ -98,9 +107,15 @@ def _key(table: sa.FromClause, name: str) -> sa.ColumnElement[Any]:
     return sa.func.coalesce(column, 0 if isinstance(column.type, sa.Integer) else "")
 
 
-def _beyond(tx: Tx, table: sa.FromClause, order: Sequence[tuple[str, bool]], marker: str) -> sa.ColumnElement[bool]:
+def _beyond(
+    tx: Tx,
+    table: sa.FromClause,
+    order: Sequence[tuple[str, bool]],
+    marker: str,
+    seen: Sequence[sa.ColumnElement[bool]],
+) -> sa.ColumnElement[bool]:
     """The rows that come after the marker's row in an order."""
-    last = tx.one(sa.select(*(_key(table, name) for name, _ in order)).where(table.c.id == marker))
+    last = tx.one(sa.select(*(_key(table, name) for name, _ in order)).where(table.c.id == marker, *seen))
     if last is None:
         raise Invalid(f"{marker!r} is the id of nothing in this collection", field="marker")
     alternatives = []

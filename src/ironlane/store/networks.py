@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.fabric import Side, Vlan
 from ironlane.model.network import Network, NetworkType, PhysicalNetwork
-from ironlane.store import physical_networks, rbac, segments
+from ironlane.store import access, physical_networks, rbac, segments
 from ironlane.store.database import Tx
 from ironlane.store.dhcp import EVERYTHING
 from ironlane.store.listing import Listing
@@ -124,9 +124,10 @@ def update(tx: Tx, network_id: str, changes: Mapping[str, Any]) -> Network:
     unknown = sorted(changes.keys() - CHANGEABLE)
     if unknown:
         raise Invalid(f"cannot be changed on a network: {', '.join(unknown)}", field=unknown[0])
-    before = tx.one(sa.select(networks).where(networks.c.id == network_id))
+    before = tx.one(sa.select(networks).where(networks.c.id == network_id, *access.visible(tx.caller, networks)))
     if before is None:
         raise NotFound("network", network_id)
+    access.require_change(tx, "update_network", before, changes)
     values: dict[str, Any] = {name: list(value) if name == "tags" else value for name, value in changes.items()}
     physical = physical_networks.find(tx, before.physical_network)
     if "mtu" in values and physical is not None:
@@ -151,7 +152,7 @@ def delete(tx: Tx, network_id: str) -> None:
         NotFound: no such network.
         Conflict: ports are on it.
     """
-    get(tx, network_id)
+    access.require_change(tx, "delete_network", get(tx, network_id))
     count = tx.execute(sa.select(sa.func.count()).where(ports.c.network_id == network_id)).scalar_one()
     if count:
         message = f"Unable to complete operation on network {network_id}. There are {count} ports still in use on it."
@@ -169,7 +170,7 @@ def get(tx: Tx, network_id: str) -> Network:
     Raises:
         NotFound: no such network.
     """
-    row = tx.one(sa.select(networks).where(networks.c.id == network_id))
+    row = tx.one(sa.select(networks).where(networks.c.id == network_id, *access.visible(tx.caller, networks)))
     if row is None:
         raise NotFound("network", network_id)
     return _from_rows(tx, [row])[0]
@@ -177,7 +178,7 @@ def get(tx: Tx, network_id: str) -> Network:
 
 def page(tx: Tx, listing: Listing) -> tuple[list[Network], bool]:
     """The networks that a listing asks for, and whether there are more."""
-    rows, more = page_of(tx, networks, listing)
+    rows, more = page_of(tx, networks, listing, seen=access.visible(tx.caller, networks))
     return _from_rows(tx, rows), more
 
 

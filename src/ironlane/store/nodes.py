@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ironlane.model.errors import Conflict, Invalid, NotFound, Permanent
 from ironlane.model.node import Node, NodeId
 from ironlane.model.states import ProvisionState, Verb, step_for
-from ironlane.store import history, volumes
+from ironlane.store import access, history, volumes
 from ironlane.store.database import Tx
 from ironlane.store.tables import baremetal_ports, inventories, lldp_heard, node_history, nodes, portgroups
 from ironlane.store.vault import from_row
@@ -45,15 +45,19 @@ def create(tx: Tx, values: Mapping[str, Any]) -> Node:
 
 
 def get(tx: Tx, ident: str) -> Node:
-    """The node with this UUID or name.
+    """The node with this UUID or name, for what the transaction's rule says.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none, for the caller.
+        Forbidden: the caller may not do that to it.
     """
-    found = _select(tx, sa.select(nodes).where(sa.or_(nodes.c.id == ident.lower(), nodes.c.name == ident)))
+    named = sa.or_(nodes.c.id == ident.lower(), nodes.c.name == ident)
+    found = _select(tx, sa.select(nodes).where(named, *access.visible(tx.caller, nodes)))
     if not found:
         raise NotFound("node", ident)
-    return next((node for node in found if node.id == ident.lower()), found[0])
+    node = next((node for node in found if node.id == ident.lower()), found[0])
+    access.require_node(tx, node)
+    return node
 
 
 def by_id(tx: Tx, node_id: str) -> Node:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.node import Portgroup
+from ironlane.store import access
 from ironlane.store.database import Tx
 from ironlane.store.tables import baremetal_ports, portgroups
 
@@ -34,7 +35,8 @@ def get(tx: Tx, ident: str) -> Portgroup:
     Raises:
         NotFound: there is none.
     """
-    found = find(tx, sa.or_(portgroups.c.id == ident.lower(), portgroups.c.name == ident))
+    named = sa.or_(portgroups.c.id == ident.lower(), portgroups.c.name == ident)
+    found = find(tx, named, *access.visible(tx.caller, portgroups))
     if not found:
         raise NotFound("portgroup", ident)
     return next((group for group in found if group.id == ident.lower()), found[0])

@@ -17,7 +17,7 @@ from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.fabric import HostId, Side
 from ironlane.model.link import LocalLink, normal_mac, parse_group, parse_links
 from ironlane.model.network import FixedIp, IpAllocation, NetworkPort, Subnet, VifType, VnicType
-from ironlane.store import addresses, subports
+from ironlane.store import access, addresses, subports
 from ironlane.store.bindings import Wish, bind, unbind
 from ironlane.store.database import Tx
 from ironlane.store.listing import Listing
@@ -134,6 +134,7 @@ def update(tx: Tx, port_id: str, changes: Mapping[str, Any]) -> NetworkPort:
     if unknown:
         raise Invalid(f"cannot be changed on a port: {', '.join(unknown)}", field=unknown[0])
     before = get(tx, port_id)
+    access.require_change(tx, "update_port", before, changes, network_id=before.network_id)
     changes = subports.allowed_changes(tx, before, changes)
     values = _values(tx, before, changes)
     mac = values.get("mac_address", before.mac_address)
@@ -169,7 +170,9 @@ def delete(tx: Tx, port_id: str) -> None:
         NotFound: no such port.
         Conflict: it is in a trunk.
     """
-    subports.refuse_deletion(tx, get(tx, port_id))
+    port = get(tx, port_id)
+    access.require_change(tx, "delete_port", port, network_id=port.network_id)
+    subports.refuse_deletion(tx, port)
     unbind(tx, port_id)
     addresses.release(tx, port_id)
     tx.execute(_DELETE, {"id": port_id})
@@ -185,6 +188,7 @@ def get(tx: Tx, port_id: str) -> NetworkPort:
     row = tx.execute(_BY_ID, {"id": port_id}).one_or_none()
     if row is None:
         raise NotFound("port", port_id)
+    access.require_visible(tx, "port", ports, port_id)
     return from_rows(tx, [row])[0]
 
 
@@ -206,7 +210,8 @@ def page(
 
     `fixed_ips` are conditions on addresses: `ip_address`, `subnet_id`, `ip_address_substr` to values it may have.
     """
-    rows, more = page_of(tx, ports, listing, *addresses.conditions(ports.c.id, fixed_ips or {}))
+    seen = access.visible(tx.caller, ports)
+    rows, more = page_of(tx, ports, listing, *addresses.conditions(ports.c.id, fixed_ips or {}), seen=seen)
     return from_rows(tx, rows), more
 
 

@@ -22,6 +22,7 @@ from ironlane.model.addresses import (
 )
 from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.network import HostRoute, Pool, Subnet
+from ironlane.store import access
 from ironlane.store.database import Tx
 from ironlane.store.dhcp import EVERYTHING
 from ironlane.store.listing import Listing
@@ -134,6 +135,7 @@ def update(tx: Tx, subnet_id: str, changes: Mapping[str, Any]) -> Subnet:
     if unknown:
         raise Invalid(f"cannot be changed on a subnet: {', '.join(unknown)}", field=unknown[0])
     before = get(tx, subnet_id)
+    access.require_change(tx, "update_subnet", before, changes, network_id=before.network_id)
     cidr = ip_network(before.cidr)
     values = dict(changes)
     gateway = _gateway(before.gateway_ip or "", cidr)
@@ -167,6 +169,7 @@ def delete(tx: Tx, subnet_id: str) -> None:
         Conflict: ports have addresses of it.
     """
     subnet = get(tx, subnet_id)
+    access.require_change(tx, "delete_subnet", subnet, network_id=subnet.network_id)
     count = tx.execute(sa.select(sa.func.count()).where(ip_allocations.c.subnet_id == subnet_id)).scalar_one()
     if count:
         message = f"Unable to complete operation on subnet {subnet_id}: {count} addresses of it are allocated to ports."
@@ -181,7 +184,7 @@ def get(tx: Tx, subnet_id: str) -> Subnet:
     Raises:
         NotFound: no such subnet.
     """
-    row = tx.one(sa.select(subnets).where(subnets.c.id == subnet_id))
+    row = tx.one(sa.select(subnets).where(subnets.c.id == subnet_id, *access.visible(tx.caller, subnets)))
     if row is None:
         raise NotFound("subnet", subnet_id)
     return subnet_of(row)
@@ -189,7 +192,7 @@ def get(tx: Tx, subnet_id: str) -> Subnet:
 
 def page(tx: Tx, listing: Listing) -> tuple[list[Subnet], bool]:
     """The subnets that a listing asks for, and whether there are more."""
-    rows, more = page_of(tx, subnets, listing)
+    rows, more = page_of(tx, subnets, listing, seen=access.visible(tx.caller, subnets))
     return [subnet_of(row) for row in rows], more
 
 

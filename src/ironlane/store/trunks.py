@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, AttachmentState
 from ironlane.model.network import SubPort, Trunk, TrunkStatus
-from ironlane.store import subports
+from ironlane.store import access, subports
 from ironlane.store.database import Tx
 from ironlane.store.listing import Listing
 from ironlane.store.listing import page as page_of
@@ -128,6 +128,7 @@ def update(tx: Tx, trunk_id: str, changes: Mapping[str, Any]) -> Trunk:
     if unknown:
         raise Invalid(f"cannot be changed on a trunk: {', '.join(unknown)}", field=unknown[0])
     before = get(tx, trunk_id)
+    access.require_change(tx, "update_trunk", before)
     row = {n: list(v) if n == "tags" else v for n, v in changes.items()}
     row = {n: v for n, v in row.items() if v != (list(before.tags) if n == "tags" else getattr(before, n))}
     if row:
@@ -142,7 +143,7 @@ def delete(tx: Tx, trunk_id: str) -> None:
         NotFound: no such trunk.
         Conflict: `TrunkDisabled`.
     """
-    trunk = _managed(tx, trunk_id)
+    trunk = _managed(tx, trunk_id, "delete_trunk")
     subports.release(tx, [s.port_id for s in trunk.sub_ports])
     tx.execute(sa.update(ports).where(ports.c.id == trunk.port_id).values(trunk_id=None))
     tx.execute(sa.delete(trunk_subports).where(trunk_subports.c.trunk_id == trunk_id))
@@ -156,7 +157,9 @@ def add_subports(tx: Tx, trunk_id: str, news: Sequence[NewSubPort]) -> Trunk:
         NotFound: no such trunk or port.
         Invalid, Conflict: as `create`; Conflict `TrunkDisabled`.
     """
-    trunk = _managed(tx, trunk_id)
+    trunk = _managed(tx, trunk_id, "add_subports")
+    for index, new in enumerate(news):
+        access.require_own_port(tx, new.port_id, field=_at(index, "port_id"))
     if len(trunk.sub_ports) + len(news) > SUBPORTS_MAX:
         raise Invalid(f"a trunk has at most {SUBPORTS_MAX} sub-ports", field="sub_ports")
     if news:
@@ -172,7 +175,7 @@ def remove_subports(tx: Tx, trunk_id: str, port_ids: Sequence[str]) -> Trunk:
         NotFound: no such trunk, or a port that is none of its sub-ports (`SubPortNotFound`).
         Conflict: `TrunkDisabled`.
     """
-    trunk = _managed(tx, trunk_id)
+    trunk = _managed(tx, trunk_id, "remove_subports")
     present = {s.port_id for s in trunk.sub_ports}
     for index, port_id in enumerate(port_ids):
         if port_id not in present:
@@ -193,18 +196,20 @@ def get(tx: Tx, trunk_id: str) -> Trunk:
     row = tx.execute(_BY_ID, {"id": trunk_id}).one_or_none()
     if row is None:
         raise NotFound("trunk", trunk_id)
+    access.require_visible(tx, "trunk", trunks, trunk_id)
     return _from_rows(tx, [row])[0]
 
 
 def page(tx: Tx, listing: Listing) -> tuple[list[Trunk], bool]:
     """The trunks that a listing asks for, and whether there are more."""
-    rows, more = page_of(tx, _SHOWN, listing)
+    rows, more = page_of(tx, _SHOWN, listing, seen=access.visible(tx.caller, _SHOWN))
     return _from_rows(tx, rows), more
 
 
-def _managed(tx: Tx, trunk_id: str) -> Trunk:
-    """A trunk whose composition may change."""
+def _managed(tx: Tx, trunk_id: str, rule: str) -> Trunk:
+    """A trunk whose composition may change, and by the caller."""
     trunk = get(tx, trunk_id)
+    access.require_change(tx, rule, trunk)
     if not trunk.admin_state_up:
         message = f"Trunk {trunk_id} is currently disabled; set admin_state_up to true first"
         raise Conflict(message, code="TrunkDisabled")

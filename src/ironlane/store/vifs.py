@@ -17,7 +17,7 @@ from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.network import NetworkPort
 from ironlane.model.node import TENANT_VIF, VIF_ORDER, VIF_PINNED, BaremetalPort, Node, Portgroup
 from ironlane.model.states import ProvisionState
-from ironlane.store import baremetal_ports, portgroups, ports
+from ironlane.store import access, baremetal_ports, portgroups, ports
 from ironlane.store.database import Tx
 from ironlane.store.tables import networks
 
@@ -51,6 +51,12 @@ def attach(tx: Tx, node: Node, vif: str, *, port_uuid: str | None = None, portgr
             f" attach VIF {vif} later",
             code="NodeLocked",
         )
+    _require_callers(tx, vif)
+    with tx.elevated():  # which switch ports a VIF is bound to is not its owner's to say: it follows from the node
+        return _attach(tx, node, vif, port_uuid, portgroup_uuid)
+
+
+def _attach(tx: Tx, node: Node, vif: str, port_uuid: str | None, portgroup_uuid: str | None) -> Place:
     physical_networks = _physical_networks(tx, node, vif)
     nics, groups = baremetal_ports.of_node(tx, node.id), portgroups.of_node(tx, node.id)
     place = choose(vif, physical_networks, nics, groups, port_uuid=port_uuid, portgroup_uuid=portgroup_uuid)
@@ -76,8 +82,9 @@ def detach(tx: Tx, node: Node, vif: str) -> None:
     place = next((place for place in _places(tx, node.id) if place.vif == vif), None)
     if place is None:
         raise Invalid(f"VIF {vif} is not attached to node {node.label}", code="VifNotAttached")
-    _forget(tx, place)
-    _unbind(tx, vif, node)
+    with tx.elevated():  # also of another project's VIF, which would be left on the switch otherwise
+        _forget(tx, place)
+        _unbind(tx, vif, node)
 
 
 def detach_all(tx: Tx, node: Node) -> None:
@@ -103,15 +110,17 @@ def plug(tx: Tx, node: Node, *, bundled: bool = True) -> None:
     Not `bundled`: of each portgroup its primary NIC alone, for a ramdisk, which makes no bond and speaks no LACP.
     """
     nics = baremetal_ports.of_node(tx, node.id)
-    for _, vif, place in _attached(tx, node.id):
-        _bind(tx, node, vif, place, nics, links=True, bundled=bundled)
+    with tx.elevated():
+        for _, vif, place in _attached(tx, node.id):
+            _bind(tx, node, vif, place, nics, links=True, bundled=bundled)
 
 
 def unplug(tx: Tx, node: Node) -> None:
     """All VIFs of the node lose their links: their switch ports leave. They stay attached and bound to the node."""
-    for _, vif, _ in _attached(tx, node.id):
-        if _is_ours(tx, vif, node) and ports.get(tx, vif).host_id:
-            ports.update(tx, vif, {"profile": {}})
+    with tx.elevated():
+        for _, vif, _ in _attached(tx, node.id):
+            if _is_ours(tx, vif, node) and ports.get(tx, vif).host_id:
+                ports.update(tx, vif, {"profile": {}})
 
 
 def remap(tx: Tx, node: Node) -> None:
@@ -191,6 +200,23 @@ def _physical_networks(tx: Tx, node: Node, vif: str) -> set[str]:
     return {found} if found else set()
 
 
+def _require_callers(tx: Tx, vif: str) -> None:
+    """Refuse a VIF that is not the caller's to attach.
+
+    Raises:
+        Invalid: for the caller there is no such network port.
+        Forbidden: it is another project's, on a network of the caller's.
+    """
+    try:
+        access.require_own_port(tx, vif)
+    except NotFound:
+        raise _unknown(vif) from None
+
+
+def _unknown(vif: str) -> Invalid:
+    return Invalid(f"VIF {vif} is not a port that the Networking API knows", code="InvalidParameterValue", field="id")
+
+
 def _require_ours(tx: Tx, node: Node, vif: str) -> NetworkPort:
     """The network port of a VIF.
 
@@ -201,8 +227,7 @@ def _require_ours(tx: Tx, node: Node, vif: str) -> NetworkPort:
     try:
         port = ports.get(tx, vif)
     except NotFound:
-        message = f"VIF {vif} is not a port that the Networking API knows"
-        raise Invalid(message, code="InvalidParameterValue", field="id") from None
+        raise _unknown(vif) from None
     if port.host_id not in {"", node.id}:
         raise Conflict(f"VIF {vif} is bound to host {port.host_id}; detach it there first", code="VifAlreadyAttached")
     return port

@@ -21,7 +21,9 @@ from ironlane.api.baremetal.node_fields import NODE
 from ironlane.api.baremetal.portgroups import PORTGROUP
 from ironlane.api.baremetal.ports import PORT
 from ironlane.api.baremetal.routes import PUBLIC, ROUTES, Route
+from ironlane.api.baremetal.rules import ADMINS_ONLY, RULES
 from ironlane.api.identity.base import Authenticator, caller_of
+from ironlane.model import policy
 from ironlane.model.cabling import CablingPolicy
 from ironlane.store.database import Store
 
@@ -110,12 +112,17 @@ class Microversion:
 
 
 def _endpoint(route: Route, settings: Settings) -> Callable[[Request], Awaitable[Response]]:
+    rule = "" if (route.method, route.path) in PUBLIC else RULES.get((route.method, route.path), ADMINS_ONLY)
+
     async def endpoint(request: Request) -> Response:
         version = request.scope.get(_VERSION, microversions.NEWEST)
         if version < route.since or any("\0" in str(part) for part in request.path_params.values()):
             raise HTTPException(404)
         base = f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
-        store = request.app.state.store.on_behalf_of(caller_of(request.scope))
+        caller = caller_of(request.scope)
+        if rule and not policy.possible(caller, rule):
+            policy.require(caller, rule)
+        store = request.app.state.store.on_behalf_of(caller, rule)
         return await route.handler(Call(request, store, settings, version, base))
 
     return endpoint

@@ -16,8 +16,11 @@ import jsonpointer
 from ironlane.api.baremetal.call import Call, Json
 from ironlane.api.baremetal.checks import Check
 from ironlane.api.baremetal.microversions import require
+from ironlane.model import policy
+from ironlane.model.caller import Caller
 from ironlane.model.errors import Invalid
 from ironlane.model.secrets import mask_left, unmasked
+from ironlane.store import access
 
 _OPERATIONS = ("add", "remove", "replace")
 """As in Ironic; `copy` could make a small patch grow without bound, and could carry secrets elsewhere."""
@@ -47,6 +50,8 @@ class Field:
     """Holds values that are shown as `******`."""
     older: tuple[tuple[int, Any, Any], ...] = ()
     """`(since, value, instead)`: versions before `since` do not know `value`, and are shown `instead`."""
+    rule: str = ""
+    """The rule that has to allow a caller to see it, besides the one for the whole thing."""
 
     @property
     def kept_in(self) -> str:
@@ -63,6 +68,15 @@ class Field:
         if isinstance(value, tuple):
             return list(value)
         return dict(value) if isinstance(value, Mapping) else value
+
+    def shown(self, thing: Any, version: int, caller: Caller) -> Any:
+        """Its value, or in its place what Ironic shows to those who are not to know it."""
+        value = self.value(thing, version)
+        if not self.rule or policy.allowed(caller, self.rule, access.node_target(thing)):
+            return value
+        if isinstance(value, dict):
+            return {"content": f"** Redacted - requires {self.rule} permission. **"}
+        return None if value is None else f"** Value Redacted - Requires {self.rule} permission. **"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +121,7 @@ class Resource:
         """
         place = place or self.place
         answer: Json = {
-            field.name: field.value(thing, call.version)
+            field.name: field.shown(thing, call.version, call.store.caller)
             for field in self.fields.values()
             if field.since <= call.version and (names is None or field.name in names)
         }
@@ -189,6 +203,13 @@ class Resource:
         require(call.version, field.since, path)
         if field.check is None or field.only_new:
             raise Invalid(f"{path[:128]}: is read-only and cannot be changed by a patch", field=path[:128])
+
+
+def patched_fields(patch: Any) -> list[str]:
+    """The fields that a JSON patch touches, as far as it is one."""
+    operations = patch if isinstance(patch, list) else []
+    paths = [str(operation.get("path")) for operation in operations if isinstance(operation, dict)]
+    return sorted({path.split("/")[1] for path in paths if path.startswith("/")})
 
 
 def _require_no_mask(value: Mapping[str, Any], name: str) -> None:

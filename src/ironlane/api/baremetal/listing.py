@@ -20,6 +20,7 @@ from ironlane.api.baremetal.checks import query_flag
 from ironlane.api.baremetal.fields import Resource
 from ironlane.api.baremetal.microversions import require
 from ironlane.model.errors import Invalid, NotFound
+from ironlane.store import access
 from ironlane.store.database import Tx
 
 Condition = sa.ColumnElement[bool]
@@ -145,11 +146,12 @@ def _sort_column(collection: Collection, key: str) -> sa.Column[Any] | None:
 def _statement(tx: Tx, collection: Collection, page: Page, conditions: Sequence[Condition]) -> sa.Select[Any]:
     """One row more than the page has, to know whether more follow."""
     table = collection.table
+    seen = access.visible(tx.caller, table)
     column = _sort_column(collection, page.sort_key) if page.sort_key else None
     first = table.c.created_at if column is None else column
-    statement = sa.select(table).where(*conditions)
+    statement = sa.select(table).where(*seen, *conditions)
     if page.marker is not None:
-        row = tx.one(sa.select(first.label("value"), table.c.id).where(table.c.id == page.marker))
+        row = tx.one(sa.select(first.label("value"), table.c.id).where(table.c.id == page.marker, *seen))
         if row is None:
             raise NotFound(collection.resource.name, page.marker[:64], field="marker")
         statement = statement.where(_after(first, row.value, table.c.id, row.id, page.descending))

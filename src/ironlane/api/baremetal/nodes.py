@@ -10,14 +10,14 @@ from starlette.responses import Response
 
 from ironlane.api.baremetal import checks, listing
 from ironlane.api.baremetal.call import Call, created, done, ok
-from ironlane.api.baremetal.fields import Resource
+from ironlane.api.baremetal.fields import Resource, patched_fields
 from ironlane.api.baremetal.listing import Collection, Condition, Filter
 from ironlane.api.baremetal.microversions import require
 from ironlane.api.baremetal.node_fields import INTERFACES, NODE, enabled_interfaces, interface
 from ironlane.model.errors import Conflict, Forbidden, Invalid, NotFound
 from ironlane.model.node import Node
 from ironlane.model.states import DELETABLE, WORKING, ProvisionState
-from ironlane.store import allocations, chassis, conductors, nodes, provisioning, vifs
+from ironlane.store import access, allocations, chassis, conductors, nodes, provisioning, vifs
 from ironlane.store.database import Tx
 from ironlane.store.tables import nodes as rows
 
@@ -87,6 +87,7 @@ async def update(call: Call) -> Response:
 
     def write(tx: Tx) -> Node:
         node = nodes.get(tx, call.path("node"))
+        access.require_node(tx, node, *patched_fields(patch), *(["driver"] if reset else []))
         changes = NODE.patched(call, node, patch)
         if reset:
             if "driver" not in changes:

@@ -17,7 +17,7 @@ from ironlane.model.image import check_configdrive
 from ironlane.model.node import Node
 from ironlane.model.sha_crypt import sha512_crypt
 from ironlane.model.states import VERBS, WORKING, ProvisionState, Verb
-from ironlane.store import nodes
+from ironlane.store import access, nodes
 from ironlane.store.database import Tx
 
 STATES = (
@@ -107,6 +107,7 @@ async def provision(call: Call) -> Response:
 
     def write(tx: Tx) -> None:
         node = nodes.get(tx, call.path("node"))
+        access.require_node(tx, node, verb)
         _require_free(node, verb)
         if verb not in {Verb.MANAGE, Verb.DELETED, Verb.ABORT}:
             require_driver_info(tx, call, node)

@@ -7,13 +7,15 @@ here talks to a switch: a request writes rows, and the fabric loop does the rest
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 
 from ironlane.api.fabric import bindings, cabling, failures, foresight, physical_networks, records, switches, takeover
-from ironlane.api.identity.base import Authenticator
+from ironlane.api.identity.base import Authenticator, caller_of
 from ironlane.model.cabling import CablingPolicy
+from ironlane.model.policy import require as require_rule
 from ironlane.store.database import Store
 
 RESOURCES = ("switches", "attachments", "plans", "drifts", "history", "physical-networks", "cabling", "bindings")
@@ -34,14 +36,27 @@ def create(
     app = FastAPI(title="Ironlane fabric API", version="1", redirect_slashes=False)
     failures.install(app, identity)
     app.include_router(_versions())
-    app.include_router(switches.router(store))
-    app.include_router(physical_networks.router(store))
-    app.include_router(records.router(store))
-    app.include_router(cabling.router(store, policy or CablingPolicy()))
-    app.include_router(foresight.router(store, policy or CablingPolicy()))
-    app.include_router(takeover.router(store))
-    app.include_router(bindings.router(store, stopping or asyncio.Event()))
+    for routes in (
+        switches.router(store),
+        physical_networks.router(store),
+        records.router(store),
+        cabling.router(store, policy or CablingPolicy()),
+        foresight.router(store, policy or CablingPolicy()),
+        takeover.router(store),
+    ):
+        app.include_router(routes, dependencies=[Depends(_by_rule("fabric"))])
+    events = bindings.router(store, stopping or asyncio.Event())
+    app.include_router(events, dependencies=[Depends(_by_rule("fabric:bindings"))])
     return app
+
+
+def _by_rule(name: str) -> Callable[[Request], Awaitable[None]]:
+    """Asks the rule `<name>:get`, or `<name>:change` for whatever is no GET, before a request is looked at."""
+
+    async def require(request: Request) -> None:
+        require_rule(caller_of(request.scope), f"{name}:get" if request.method == "GET" else f"{name}:change")
+
+    return require
 
 
 def _versions() -> APIRouter:

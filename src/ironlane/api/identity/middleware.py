@@ -54,9 +54,6 @@ class Authentication:
             except (Unauthorized, Temporary) as error:
                 await self._refuse(error)(scope, receive, send)
                 return
-            if not scope[SCOPE].is_admin:  # until there are rules for others
-                await self.failure(403, "Forbidden", "Only admins are served.")(scope, receive, send)
-                return
         await self.app(scope, receive, send)
 
     def _refuse(self, error: Unauthorized | Temporary) -> Response:

@@ -32,7 +32,9 @@ from ironlane.api.networking.requests import (
     moment,
     no_content,
     row_id,
+    shown,
 )
+from ironlane.model.caller import Caller
 from ironlane.model.network import Network
 from ironlane.store import networks
 from ironlane.store.database import Tx
@@ -143,7 +145,7 @@ class NetworkChange(Body):
 async def create(body: NetworksCreate, store: StoreDep, project: ProjectDep, limits: LimitsDep) -> JSONResponse:
     news = [item.new(project) for item in body.items()]
     made = await store.write(lambda tx: create_all(tx, PLURAL, news, networks.create, kind=NOUN, limits=limits))
-    return created(NOUN, PLURAL, [view(network) for network in made], bulk=body.networks is not None)
+    return created(NOUN, PLURAL, [view(network, store.caller) for network in made], bulk=body.networks is not None)
 
 
 async def list_(request: Request, store: StoreDep) -> JSONResponse:
@@ -151,13 +153,13 @@ async def list_(request: Request, store: StoreDep) -> JSONResponse:
     if not set(asked.special.get("status", ["ACTIVE"])) & {"ACTIVE"}:
         return JSONResponse({PLURAL: []})
     found, more = await store.read(lambda tx: networks.page(tx, asked.listing))
-    return listed(request, PLURAL, asked, [view(network) for network in found], more)
+    return listed(request, PLURAL, asked, [view(network, store.caller) for network in found], more)
 
 
 async def show(request: Request, ident: str, store: StoreDep) -> JSONResponse:
     network_id, fields = row_id(NOUN, ident), fields_of(request)
     network = await store.read(lambda tx: networks.get(tx, network_id))
-    return JSONResponse({NOUN: chosen(view(network), fields)})
+    return JSONResponse({NOUN: chosen(view(network, store.caller), fields)})
 
 
 async def update(ident: str, body: NetworkChange, store: StoreDep, revision: RevisionDep) -> JSONResponse:
@@ -167,7 +169,7 @@ async def update(ident: str, body: NetworkChange, store: StoreDep, revision: Rev
         expect_revision(NOUN, networks.get(tx, network_id), revision)
         return networks.update(tx, network_id, body.network.given())
 
-    return JSONResponse({NOUN: view(await store.write(change))})
+    return JSONResponse({NOUN: view(await store.write(change), store.caller)})
 
 
 async def delete(ident: str, store: StoreDep, revision: RevisionDep) -> Response:
@@ -181,9 +183,9 @@ async def delete(ident: str, store: StoreDep, revision: RevisionDep) -> Response
     return no_content()
 
 
-def view(network: Network) -> View:
-    """A network as the API shows it."""
-    return {
+def view(network: Network, caller: Caller) -> View:
+    """A network as the API shows it to a caller."""
+    whole = {
         "id": network.id,
         "name": network.name,
         "tenant_id": network.project_id,
@@ -204,6 +206,7 @@ def view(network: Network) -> View:
         "updated_at": moment(network.updated_at),
         "revision_number": network.revision_number,
     }
+    return shown(whole, NOUN, caller)
 
 
 def _stored(attributes: dict[str, Any]) -> dict[str, Any]:

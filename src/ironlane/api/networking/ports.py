@@ -47,11 +47,12 @@ from ironlane.api.networking.requests import (
     moment,
     no_content,
     row_id,
+    shown,
 )
 from ironlane.model.dhcp import parse_option
 from ironlane.model.errors import Invalid
 from ironlane.model.network import NetworkPort, TrunkDetails
-from ironlane.store import ports, subports
+from ironlane.store import access, ports, subports
 from ironlane.store.database import Tx
 from ironlane.store.ports import NewPort
 
@@ -189,7 +190,7 @@ _OWNER = frozenset({"project_id", "tenant_id"})
 async def create(body: PortsCreate, store: StoreDep, project: ProjectDep, limits: LimitsDep) -> JSONResponse:
     news = [item.new(project) for item in body.items()]
     made = await store.write(lambda tx: create_all(tx, PLURAL, news, ports.create, kind=NOUN, limits=limits))
-    return created(NOUN, PLURAL, [view(port) for port in made], bulk=body.ports is not None)
+    return created(NOUN, PLURAL, [shown(view(port), NOUN, store.caller) for port in made], bulk=body.ports is not None)
 
 
 async def list_(request: Request, store: StoreDep) -> JSONResponse:
@@ -265,8 +266,8 @@ def view(port: NetworkPort, trunk: TrunkDetails | None = None) -> View:
 
 
 def _views(tx: Tx, found: Sequence[NetworkPort]) -> list[View]:
-    trunks = subports.details(tx, found)
-    return [view(port, trunks.get(port.id)) for port in found]
+    trunks = subports.details(tx, [port for port in found if access.sees_trunk_of(tx, port)])
+    return [shown(view(port, trunks.get(port.id)), NOUN, tx.caller) for port in found]
 
 
 def _trunk_details(trunk: TrunkDetails) -> View:

@@ -15,9 +15,11 @@ from ironlane.api.identity.base import caller_of
 from ironlane.api.listing import Attribute, Collected, parse
 from ironlane.api.networking.errors import REVISION_MISMATCH
 from ironlane.api.networking.fields import canonical_uuid
+from ironlane.model import policy
+from ironlane.model.caller import Caller
 from ironlane.model.errors import Conflict, Invalid, NotFound, Rejected
 from ironlane.model.quota import Limits
-from ironlane.store import quotas
+from ironlane.store import access, quotas
 from ironlane.store.database import Store, Tx
 
 BULK_MAX = 1000
@@ -109,8 +111,11 @@ def create_all(
     """Create all or, when one is refused, none: it is one transaction. The error says which one it was.
 
     Raises:
+        NotFound, Forbidden: the caller may not.
         Conflict: `OverQuota`; besides what `create` raises.
     """
+    for new in news:
+        access.require_new(tx, kind, new)
     quotas.claim(tx, kind, [new.project_id for new in news], limits)
     made = []
     for index, new in enumerate(news):
@@ -130,6 +135,12 @@ def created(noun: str, plural: str, views: Sequence[View], *, bulk: bool) -> JSO
 
 def no_content() -> Response:
     return Response(status_code=204)
+
+
+def shown(view: View, noun: str, caller: Caller) -> View:
+    """A view without the attributes that are not for this caller."""
+    hidden = policy.hidden(caller, f"get_{noun}")
+    return {name: value for name, value in view.items() if name not in hidden} if hidden else view
 
 
 def chosen(view: View, fields: Collection[str]) -> View:
@@ -154,6 +165,8 @@ def collected(
 ) -> Collected:
     """What the query string of a list request asks for; see `ironlane.api.listing.parse`."""
     limit = request.app.state.page_limit
+    if unseen := _unseen(caller_of(request.scope)):  # what is not shown must not be found out by asking for it
+        attributes = {name: attribute for name, attribute in attributes.items() if name not in unseen}
     pairs = request.query_params.multi_items()
     return parse(pairs, attributes, special=special, standard=standard, page_limit=limit)
 
@@ -177,6 +190,10 @@ def listed(request: Request, plural: str, asked: Collected, views: Sequence[View
         if links:
             answer[f"{plural}_links"] = links
     return JSONResponse(answer)
+
+
+def _unseen(caller: Caller) -> frozenset[str]:
+    return policy.hidden(caller, "get_network") | policy.hidden(caller, "get_port")
 
 
 def _neighbour(request: Request, marker: str, *, reverse: bool) -> str:
