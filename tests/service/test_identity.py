@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 
 from ironlane.lab.certificate import new_certificate
-from tests.api.identity.conftest import basic, hashed
 from tests.api.identity.keystone import SERVICE_PASSWORD, FakeKeystone, User
+from tests.api.identity.passwords import basic, hashed
 from tests.service.process import START, Zygote, free_port
 
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.quota import UNLIMITED, Limits
+from ironlane.store import access
 from ironlane.store.database import Tx
 from ironlane.store.prepared import Prepared
 from ironlane.store.tables import networks, ports, quotas, rbac_policies, subnets, trunks
@@ -64,8 +65,9 @@ def used(tx: Tx, project: str, kind: str) -> int:
 
 
 def all_(tx: Tx, defaults: Limits) -> dict[str, dict[str, int]]:
-    """The projects that an administrator set a limit for, and all their limits."""
-    rows = tx.all(sa.select(quotas.c.project_id).distinct().order_by(quotas.c.project_id))
+    """The projects that an administrator set a limit for, and all their limits; those that the caller sees."""
+    seen = access.visible(tx.caller, quotas)
+    rows = tx.all(sa.select(quotas.c.project_id).where(*seen).distinct().order_by(quotas.c.project_id))
     return {row.project_id: limits(tx, row.project_id, defaults) for row in rows}
 
 

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-import base64
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import bcrypt
 import pytest
 
-COST = 4
-"""The least that bcrypt takes, so that tests are quick."""
+from ironlane.store.database import open_store
+from ironlane.store.tables import metadata
+from tests.api.identity.passwords import hashed
+from tests.api.identity.world import Ids, World, build
 
 
-def hashed(password: str, prefix: bytes = b"2b") -> str:
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST, prefix)).decode()
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Ids]]:
+    """A database with two projects in it, and their ids."""
+    path = tmp_path_factory.mktemp("world") / "world.sqlite"
+
+    async def furnish() -> dict[str, Ids]:
+        store = open_store(f"sqlite:///{path}")
+        await store.write(lambda tx: metadata.create_all(tx.connection))
+        ids = await build(store)
+        await store.close()
+        return ids
+
+    return path, asyncio.run(furnish())
 
 
-def basic(name: str, password: str) -> dict[str, str]:
-    """The header of a log-in."""
-    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+@pytest.fixture
+async def world(furnished: tuple[Path, dict[str, Ids]], tmp_path: Path) -> AsyncIterator[World]:
+    """The two projects, as nobody has left them yet."""
+    path, ids = furnished
+    shutil.copy(path, tmp_path / "world.sqlite")
+    store = open_store(f"sqlite:///{tmp_path}/world.sqlite")
+    yield World(store, ids)
+    await store.close()
 
 
 @pytest.fixture

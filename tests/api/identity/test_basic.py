@@ -22,7 +22,7 @@ from ironlane.model.caller import Caller
 from ironlane.model.errors import Temporary, Unauthorized
 from ironlane.store.database import Store
 from tests.api.asgi import Client
-from tests.api.identity.conftest import basic, hashed
+from tests.api.identity.passwords import basic, hashed
 
 
 @pytest.fixture
@@ -220,9 +220,10 @@ async def test_what_is_public_and_what_is_not(store: Store, identity: BasicAuthe
         (fabric, "GET", "/v1/", 200),
         (fabric, "POST", "/v1/audit", 401),
     ]
+    apps = {api: api.create(store, identity=identity) for api in (networking, baremetal, fabric)}
     for api, method, path, status in cases:
         for root in ("", "/mounted"):
-            client = Client(api.create(store, identity=identity), root)
+            client = Client(apps[api], root)
             versioned = {"X-OpenStack-Ironic-API-Version": "1.94"}
             answer = await client.request(method, path, headers=versioned)
             assert answer.status == status, (api.__name__, method, path, root, answer.body)

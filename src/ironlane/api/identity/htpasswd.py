@@ -1,7 +1,8 @@
 """The password file of `http_basic`: a line a user, `name:hash`, as `htpasswd -nBC 10 name` prints it.
 
 Ironic's format, so only bcrypt hashes (`$2y$`, `$2b$`). A line may go on with the user's project and roles:
-`name:hash:project:role,role`; without them the user is an admin, as every user is in Ironic.
+`name:hash:project:role,role`, where no project means the whole system; without them the user is an admin, as every user
+is in Ironic.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def _read(line: str, users: dict[str, User]) -> str:
     if more and not (named and all(_ROLE.fullmatch(role) for role in named)):
         return f"user {name} has a project, but no roles such as member or reader"
     if more:
-        caller = Caller(user_id=name, user_name=name, project_id=project.strip(), roles=named)
+        project = project.strip()
+        caller = Caller(user_id=name, user_name=name, project_id=project, roles=named, is_system=not project)
     else:
         caller = Caller(user_id=name, user_name=name, roles=ADMIN, is_system=True)
     users[name] = User(hashed.encode(), caller)

@@ -25,7 +25,7 @@ from ironlane.api.networking.requests import (
 )
 from ironlane.model.errors import Invalid
 from ironlane.model.quota import UNLIMITED, Limits
-from ironlane.store import quotas
+from ironlane.store import access, quotas
 from ironlane.store.database import Tx
 
 NOUN, PLURAL = "quota", "quotas"
@@ -63,14 +63,19 @@ async def list_(request: Request, store: StoreDep, defaults: LimitsDep) -> JSONR
 
 async def show(request: Request, project_id: ProjectId, store: StoreDep, defaults: LimitsDep) -> JSONResponse:
     fields = fields_of(request)
-    found = await store.read(lambda tx: quotas.limits(tx, project_id, defaults))
-    return JSONResponse({NOUN: chosen(found, fields)})
+
+    def find(tx: Tx) -> Limits:
+        access.require_project(tx, "get_quota", project_id)
+        return quotas.limits(tx, project_id, defaults)
+
+    return JSONResponse({NOUN: chosen(dict(await store.read(find)), fields)})
 
 
 async def update(project_id: ProjectId, body: QuotaChange, store: StoreDep, defaults: LimitsDep) -> JSONResponse:
     changes = body.quota.changes()
 
     def change(tx: Tx) -> Limits:
+        access.require_project(tx, "update_quota", project_id)
         quotas.put(tx, project_id, changes, force=body.quota.force)
         return quotas.limits(tx, project_id, defaults)
 
@@ -78,7 +83,11 @@ async def update(project_id: ProjectId, body: QuotaChange, store: StoreDep, defa
 
 
 async def delete(project_id: ProjectId, store: StoreDep) -> Response:
-    await store.write(lambda tx: quotas.delete(tx, project_id))
+    def remove(tx: Tx) -> None:
+        access.require_project(tx, "delete_quota", project_id)
+        quotas.delete(tx, project_id)
+
+    await store.write(remove)
     return no_content()
 
 
@@ -90,6 +99,7 @@ async def details(project_id: ProjectId, store: StoreDep, defaults: LimitsDep) -
     """Nothing is ever reserved: what is counted is what is there."""
 
     def find(tx: Tx) -> View:
+        access.require_project(tx, "get_quota", project_id)
         limits = quotas.limits(tx, project_id, defaults)
         return {
             kind: {"limit": limit, "used": quotas.used(tx, project_id, kind), "reserved": 0}
