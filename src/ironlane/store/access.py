@@ -18,7 +18,15 @@ from ironlane.model.errors import NotFound
 from ironlane.model.node import Node
 from ironlane.model.policy import Target
 from ironlane.store.database import Tx
-from ironlane.store.tables import baremetal_ports, networks, nodes, portgroups, ports, subnets
+from ironlane.store.tables import (
+    baremetal_ports,
+    networks,
+    nodes,
+    portgroups,
+    ports,
+    rbac_policies,
+    subnets,
+)
 
 Condition = sa.ColumnElement[bool]
 
@@ -42,9 +50,14 @@ class _Owned(Protocol):
 # --- what is seen ----------------------------------------------------------------------------------------------
 
 
-def networks_shared_with(_project: str) -> Condition:
+def networks_shared_with(project: str) -> Condition:
     """The networks that are for a project although they are another's. Whatever shares networks is said here."""
-    return sa.or_(networks.c.shared.is_(sa.true()), networks.c.router_external.is_(sa.true()))
+    let_in = sa.select(rbac_policies.c.object_id).where(rbac_policies.c.target_project == project)
+    return sa.or_(
+        networks.c.shared.is_(sa.true()),  # with everybody
+        networks.c.router_external.is_(sa.true()),
+        networks.c.id.in_(let_in.scalar_subquery()),
+    )
 
 
 def networks_of(project: str) -> Condition:
@@ -114,6 +127,8 @@ def require_new(tx: Tx, noun: str, new: Any) -> None:
     if tx.caller.is_admin:
         return
     network_id, port_id = getattr(new, "network_id", None), getattr(new, "port_id", None)
+    if (shared := getattr(new, "object_id", None)) is not None:
+        require_own_network(tx, shared, field="object_id")
     target = Target(project=new.project_id)
     if network_id is not None:
         require_visible(tx, "network", networks, network_id, field="network_id")
@@ -122,7 +137,8 @@ def require_new(tx: Tx, noun: str, new: Any) -> None:
         require_own_port(tx, port_id, field="port_id")
     for index, subport in enumerate(getattr(new, "sub_ports", ())):
         require_own_port(tx, subport.port_id, field=f"sub_ports[{index}].port_id")
-    policy.require(tx.caller, f"create_{noun}", target, _set_in(new))
+    foreign = ["project_id"] if new.project_id != tx.caller.project_id else []
+    policy.require(tx.caller, f"create_{noun}", target, [*_set_in(new), *foreign])
 
 
 def require_change(
@@ -151,6 +167,19 @@ def require_project(tx: Tx, rule: str, project: str) -> None:
     if not policy.allowed(tx.caller, "get_quota", target):
         raise NotFound("quota for project", project, code="TenantQuotaNotFound")
     policy.require(tx.caller, rule, target)
+
+
+def require_own_network(tx: Tx, network_id: str, *, field: str | None = None) -> None:
+    """Whether the caller may let others use a network.
+
+    Raises:
+        NotFound: for the caller there is no such network.
+        Forbidden: it is not its own.
+    """
+    require_visible(tx, "network", networks, network_id, field=field)
+    row = tx.one(sa.select(networks.c.project_id).where(networks.c.id == network_id))
+    if row is not None:
+        policy.require(tx.caller, "update_network", Target(project=row.project_id))
 
 
 def require_own_port(tx: Tx, port_id: str, *, field: str | None = None) -> None:
@@ -201,7 +230,9 @@ def _on_network(tx: Tx, project: str, network_id: str) -> Target:
 def _set_in(new: Any) -> list[str]:
     """The attributes of something new that are not what they would be anyway, by their names in rules."""
     given = {name: getattr(new, name) for name in new.__dataclass_fields__}
-    return _named({name: value for name, value in given.items() if value or name == "port_security_enabled"}, new=True)
+    set_ = {name: value for name, value in given.items() if value or name == "port_security_enabled"}
+    set_.pop("project_id", None)
+    return _named(set_, new=True)
 
 
 def _named(changes: Mapping[str, Any], *, new: bool = False) -> list[str]:
@@ -209,6 +240,8 @@ def _named(changes: Mapping[str, Any], *, new: bool = False) -> list[str]:
     for column, value in changes.items():
         if column == "device_owner":
             names += ["device_owner:network"] if str(value).startswith("network:") else []
+        elif column == "target_project":
+            names.append(f"target_tenant:{value}")
         elif column == "fixed_ips":
             names += ["fixed_ips"] if not new else _parts(value)
         elif column == "port_security_enabled" and new and value is None:

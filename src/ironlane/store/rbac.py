@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from ironlane.model.errors import Conflict, NotFound
 from ironlane.model.fabric import Side
+from ironlane.store import access
 from ironlane.store.attachments import of_network as attachments_of
 from ironlane.store.database import Tx
 from ironlane.store.dhcp import EVERYTHING
@@ -72,6 +73,7 @@ def update(tx: Tx, policy_id: str, target_project: str) -> Policy:
         Conflict: the other project has one already; or who loses access has ports on the network; or as `create`.
     """
     policy = get(tx, policy_id)
+    access.require_change(tx, "update_rbac_policy", policy, {"target_project": target_project})
     if target_project == policy.target_project:
         return policy
     network = _network(tx, policy.object_id)
@@ -92,6 +94,7 @@ def delete(tx: Tx, policy_id: str) -> None:
         Conflict: who loses access has ports on the network.
     """
     policy = get(tx, policy_id)
+    access.require_change(tx, "delete_rbac_policy", policy)
     network = _network(tx, policy.object_id)
     tx.execute(sa.delete(rbac_policies).where(rbac_policies.c.id == policy_id))
     _refuse_if_used(tx, network, policy)
@@ -104,7 +107,8 @@ def get(tx: Tx, policy_id: str) -> Policy:
     Raises:
         NotFound: there is none of this id.
     """
-    row = tx.one(sa.select(rbac_policies).where(rbac_policies.c.id == policy_id))
+    seen = access.visible(tx.caller, rbac_policies)
+    row = tx.one(sa.select(rbac_policies).where(rbac_policies.c.id == policy_id, *seen))
     if row is None:
         raise NotFound("RBAC policy", policy_id, code="RbacPolicyNotFound")
     return _policy(row)
@@ -112,7 +116,7 @@ def get(tx: Tx, policy_id: str) -> Policy:
 
 def page(tx: Tx, listing: Listing) -> tuple[list[Policy], bool]:
     """The policies that a listing asks for, and whether there are more."""
-    rows, more = page_of(tx, rbac_policies, listing)
+    rows, more = page_of(tx, rbac_policies, listing, seen=access.visible(tx.caller, rbac_policies))
     return [_policy(row) for row in rows], more
 
 

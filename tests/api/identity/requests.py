@@ -36,7 +36,11 @@ NOBODYS = {
 }
 """Requests whose answers are the same for everybody (or the caller's own), with nothing of anybody in them."""
 
-COLLECTIONS = {"networks": "network", "subnets": "subnet", "ports": "port", "trunks": "trunk"}
+TAGGED = {"networks": "network", "subnets": "subnet", "ports": "port", "trunks": "trunk"}
+"""Collections whose items have tags."""
+
+COLLECTIONS = {**TAGGED, "rbac-policies": "rbac_policy"}
+"""Collections to what of a project's things `{ident}` is in their paths."""
 
 PATHS: Mapping[str, tuple[str, ...]] = {
     "node": ("node", "let_node", "node_name"),
@@ -100,7 +104,7 @@ def cases(api: str, app: FastAPI) -> Iterator[Case]:
 def _of(api: str, method: str, path: str) -> Iterator[Case]:
     if method in {"POST", "PUT", "PATCH"} and (method, path) not in BODIES[api]:
         raise KeyError(f"{method} {path}: say in BODIES what its body may be")
-    collections = COLLECTIONS if "{collection}" in path else {path.split("/")[2]: ""} if "/" in path[1:] else {"": ""}
+    collections = TAGGED if "{collection}" in path else {path.split("/")[2]: ""} if "/" in path[1:] else {"": ""}
     for collection in collections:
         concrete = [("collection", collection)] if "{collection}" in path else []
         choices: list[list[tuple[str, str]]] = [concrete]
@@ -150,6 +154,15 @@ BODIES: Mapping[str, Mapping[tuple[str, str], Make | None]] = {
             "sub_ports": [{"port_id": ids["free_subport"], "segmentation_type": "inherit"}]
         },
         ("PUT", "/v2.0/trunks/{ident}/remove_subports"): lambda ids: {"sub_ports": [{"port_id": ids["subport"]}]},
+        ("POST", "/v2.0/rbac-policies"): lambda ids: {
+            "rbac_policy": {
+                "object_type": "network",
+                "object_id": ids["network"],
+                "target_tenant": "a third project",
+                "action": "access_as_shared",
+            }
+        },
+        ("PUT", "/v2.0/rbac-policies/{ident}"): _same({"rbac_policy": {"target_tenant": "a fourth"}}),
         ("PUT", "/v2.0/quotas/{project_id}"): _same({"quota": {"port": 400}}),
         ("POST", "/v2.0/{collection}/{ident}/tags"): _same({"tags": ["new"]}),
         ("PUT", "/v2.0/{collection}/{ident}/tags"): _same({"tags": ["new"]}),

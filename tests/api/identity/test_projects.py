@@ -227,6 +227,38 @@ async def test_trunk_details_are_the_trunks_owners(world: World) -> None:
     assert "trunk_details" not in seen.json()["port"]
 
 
+async def test_a_network_is_shared_by_its_owner_with_whom_it_likes_and_by_admins_with_all(world: World) -> None:
+    red, blue = world.ids[RED], world.ids[BLUE]
+
+    def sharing(network: str, target: str, **more: str) -> dict[str, Any]:
+        policy = {"object_type": "network", "object_id": network, "target_tenant": target, **more}
+        return {"rbac_policy": {**policy, "action": "access_as_shared"}}
+
+    async def create(user: str, body: dict[str, Any]) -> Answer:
+        return await world.ask(user, "networking", "POST", "/v2.0/rbac-policies", body)
+
+    url = f"/v2.0/networks/{red['network']}"
+    assert (await world.ask("blue", "networking", "GET", url)).status == 404
+    assert is_forbidden(await create("red", sharing(red["network"], "*")), "create_rbac_policy:target_tenant:*")
+    assert is_forbidden(await create("red-reader", sharing(red["network"], BLUE)), "update_network")
+    assert is_forbidden(await create("red", sharing(red["network"], BLUE, project_id=BLUE)), "create_rbac_policy")
+    assert (await create("red", sharing(blue["network"], RED))).status == 404, "nobody lets himself in"
+    with world.in_earnest():
+        made = await create("red", sharing(red["network"], BLUE))
+    assert made.status == 201, made.body
+    assert (await world.ask("blue", "networking", "GET", url)).status == 200
+    assert is_forbidden(await world.ask("blue", "networking", "DELETE", url), "delete_network")
+    port = {"port": {"network_id": red["network"]}}
+    assert (await world.ask("blue", "networking", "POST", "/v2.0/ports", port)).status == 201
+    assert is_forbidden(await create("blue", sharing(red["network"], "a fifth")), "update_network")
+    policy = f"/v2.0/rbac-policies/{made.json()['rbac_policy']['id']}"
+    assert (await world.ask("blue", "networking", "DELETE", policy)).status == 404, "it is its owner's"
+    wider = {"rbac_policy": {"target_tenant": "*"}}
+    refused = await world.ask("red", "networking", "PUT", policy, wider)
+    assert is_forbidden(refused, "update_rbac_policy:target_tenant:*")
+    assert (await world.ask("red", "networking", "DELETE", policy)).status == 204
+
+
 # --- baremetal -------------------------------------------------------------------------------------------------
 
 

@@ -160,6 +160,9 @@ async def _furnish(world: World, project: str, number: int) -> Ids:
     ids["trunk"] = await networking_thing(
         "trunk", port_id=ids["port"], sub_ports=[{"port_id": ids["subport"], "segmentation_type": "inherit"}]
     )
+    policy = {"object_type": "network", "object_id": ids["network2"], "target_tenant": "a third project"}
+    sharing = {"rbac_policy": {**policy, "action": "access_as_shared", "project_id": project}}
+    ids["rbac_policy"] = (await world.made("networking", "/v2.0/rbac-policies", sharing))["id"]
     quota = {"quota": {"port": 200 + number}}
     assert (await world.ask("root", "networking", "PUT", f"/v2.0/quotas/{project}", quota)).status == 200
     await _nodes(world, project, ids, number)
