@@ -19,10 +19,8 @@ from ironlane.model.node import Node
 from ironlane.model.policy import Target
 from ironlane.store.database import Tx
 from ironlane.store.tables import (
-    baremetal_ports,
     networks,
     nodes,
-    portgroups,
     ports,
     rbac_policies,
     subnets,
@@ -93,9 +91,10 @@ def visible(caller: Caller, table: sa.FromClause) -> list[Condition]:
         return [sa.or_(column.project_id == project, column.network_id.in_(_on(networks.c.project_id == project)))]
     if table is nodes:
         return [_nodes_of(project)]
-    if table in {baremetal_ports, portgroups}:
+    if "node_id" in column:  # NICs, portgroups, volumes, …: with their node
         return [column.node_id.in_(_its_node(project))]
-    return [column.project_id == project]
+    owner = next((column[name] for name in ("project_id", "owner") if name in column), None)
+    return [sa.false() if owner is None else owner == project]
 
 
 def require_visible(tx: Tx, noun: str, table: sa.Table, ident: str, *, field: str | None = None) -> None:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.node import Allocation, AllocationState, Node
 from ironlane.model.states import DELETABLE, ProvisionState
-from ironlane.store import nodes
+from ironlane.store import access, nodes
 from ironlane.store.database import Tx
 from ironlane.store.tables import allocations
 from ironlane.store.tables import nodes as node_rows
@@ -42,9 +42,8 @@ def get(tx: Tx, ident: str) -> Allocation:
     Raises:
         NotFound: there is none.
     """
-    found = select(
-        tx, sa.select(allocations).where(sa.or_(allocations.c.id == ident.lower(), allocations.c.name == ident))
-    )
+    named = sa.or_(allocations.c.id == ident.lower(), allocations.c.name == ident)
+    found = select(tx, sa.select(allocations).where(named, *access.visible(tx.caller, allocations)))
     if not found:
         raise NotFound("allocation", ident)
     return next((one for one in found if one.id == ident.lower()), found[0])

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from ironlane.model.errors import Conflict, NotFound
 from ironlane.model.node import VolumeConnector, VolumeTarget
+from ironlane.store import access
 from ironlane.store.database import Tx
 from ironlane.store.tables import volume_connectors, volume_targets
 from ironlane.store.vault import from_row
@@ -53,7 +54,8 @@ class Kind(Generic[T]):
         Raises:
             NotFound: there is none.
         """
-        found = self.select(tx, sa.select(self.table).where(self.table.c.id == ident.lower()))
+        seen = access.visible(tx.caller, self.table)
+        found = self.select(tx, sa.select(self.table).where(self.table.c.id == ident.lower(), *seen))
         if not found:
             raise NotFound(self.noun, ident)
         return found[0]

