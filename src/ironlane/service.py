@@ -148,7 +148,9 @@ class Service:
         """Set when the process is about to end: requests that wait for something are answered."""
         self.app = Mounts(
             {
-                "/networking": networking.create(self.store, identity=self.identity, limits=settings.limits),
+                "/networking": networking.create(
+                    self.store, identity=self.identity, limits=settings.limits, conductor_timeout=settings.lease_ttl
+                ),
                 "/baremetal": baremetal.create(
                     self.store,
                     heartbeat_timeout=int(settings.agent_silence),

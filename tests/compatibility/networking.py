@@ -21,6 +21,8 @@ REASONS = (
     Reason("v2.test_security_group.*", _GROUPS),
     Reason("v2.test_security_group_rule.*", _GROUPS),
     Reason("v2.test_service_provider.*", "there are no pluggable services (routers, VPN, …) that somebody provides"),
+    Reason("v2.test_agent_add_remove_network.*", "it needs a DHCP agent; DHCP is the conductors' and is not scheduled"),
+    Reason("v2.test_agent_add_remove_router.*", _ROUTERS),
     Reason("v2.test_quota.*", "it makes a project in an identity service, and there is none beside this one"),
     Reason(
         "v2.test_trunk.TestTrunk.test_subports",

@@ -39,6 +39,7 @@ class Conductor:
     heartbeat_at: datetime
     created_at: datetime
     updated_at: datetime | None = None
+    description: str = ""
 
     def alive(self, now: datetime, timeout: float) -> bool:
         """Whether it is online and was heard of in the last `timeout` seconds."""
@@ -60,6 +61,12 @@ def get(tx: Tx, hostname: str) -> Conductor:
     if row is None:
         raise NotFound("conductor", hostname)
     return _conductor(row)
+
+
+def describe(tx: Tx, hostname: str, description: str) -> None:
+    """Keep what an operator says of a conductor."""
+    here = conductors.c.hostname == hostname
+    tx.execute(sa.update(conductors).where(here).values(description=description))
 
 
 def drivers(tx: Tx, timeout: float) -> dict[str, tuple[Driver, list[str]]]:
@@ -85,4 +92,5 @@ def _conductor(row: sa.Row[Any]) -> Conductor:
         heartbeat_at=row.heartbeat_at,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        description=row.description,
     )

@@ -32,14 +32,25 @@ async def test_versions_when_mounted(store: Store) -> None:
 @pytest.mark.parametrize("path", ["/v2.0", "/v2.0/"])
 async def test_collections(networking: Networking, path: str) -> None:
     names = [resource["name"] for resource in (await networking.get(path)).json()["resources"]]
-    assert names == ["network", "subnet", "port", "trunk", "quota", "rbac-policy", "availability_zone", "extension"]
+    assert names == [
+        "network",
+        "subnet",
+        "port",
+        "trunk",
+        "quota",
+        "rbac-policy",
+        "agent",
+        "network-ip-availability",
+        "availability_zone",
+        "extension",
+    ]
 
 
 async def test_extensions(networking: Networking) -> None:
     known = (await networking.get("/v2.0/extensions")).json()["extensions"]
     aliases = {extension["alias"] for extension in known}
     assert {"binding", "provider", "extra_dhcp_opt", "standard-attr-revisions", "pagination"} <= aliases
-    assert not aliases & {"router", "security-group", "agent", "allowed-address-pairs"}
+    assert not aliases & {"router", "security-group", "allowed-address-pairs"}
     for alias in aliases:
         assert (await networking.get(f"/v2.0/extensions/{alias}")).json()["extension"]["alias"] == alias
 

@@ -13,11 +13,12 @@ import pytest
 import sqlalchemy as sa
 import structlog
 
-from ironlane.api.networking import answers
+from ironlane.api.networking import agents, answers
 from ironlane.model.network import VnicType
 from ironlane.model.quota import DEFAULT_LIMITS
-from ironlane.store import networks, ports, rbac, subnets, trunks
+from ironlane.store import leases, networks, ports, rbac, subnets, trunks
 from ironlane.store.database import Store, Tx, open_store
+from ironlane.store.leases import Membership
 from ironlane.store.networks import NewNetwork
 from ironlane.store.ports import NewPort
 from ironlane.store.rbac import NewPolicy
@@ -69,6 +70,7 @@ def furnish(tx: Tx) -> Known:
     ]
     trunk = trunks.create(tx, NewTrunk(port_id=parent.id, project_id="p1", sub_ports=[NewSubPort(sub.id)]))
     policy = rbac.create(tx, NewPolicy(object_id=two.id, target_project="p1"))
+    leases.join(tx, Membership("c1", []))
     there = [thing.id for thing in (one, two, four, six, parent, free, sub, trunk, policy)]
     return {
         "/v2.0/networks/{ident}": [one.id, two.id],
@@ -78,6 +80,8 @@ def furnish(tx: Tx) -> Known:
         "/v2.0/rbac-policies/{ident}": [policy.id],
         "/v2.0/{collection}/{ident}": there,
         "/v2.0/{collection}/{ident}/tags/{tag}": ["red"],
+        "/v2.0/network-ip-availabilities/{ident}": [one.id, two.id],
+        "/v2.0/agents/{ident}": [str(uuid.uuid5(agents._NAMESPACE, "c1"))],
         "/v2.0/quotas/{project_id}": ["p1"],
         "/v2.0/extensions/{alias}": ["binding"],
         "uuid": [*there, str(uuid.UUID(int=0))],
@@ -112,6 +116,12 @@ async def test_what_the_document_promises_is_there(networking: Networking, store
     policies = (await networking.get("/v2.0/rbac-policies")).json()["rbac_policies"]
     targets = {answers.RbacPolicy.model_validate(policy, strict=True).target_tenant for policy in policies}
     assert targets == {"*", "p1"}
+    (agent,) = await networking.listed("agents")
+    assert answers.Agent.model_validate(agent, strict=True).alive
+    available = (await networking.get("/v2.0/network-ip-availabilities")).json()["network_ip_availabilities"]
+    for found in available:
+        answers.NetworkIpAvailability.model_validate(found, strict=True)
+    assert len(available) == 2
     quota = (await networking.get("/v2.0/quotas/p1/details")).json()["quota"]
     assert answers.QuotaDetails.model_validate(quota, strict=True).network.used == 1
     limits = (await networking.get("/v2.0/quotas/p1")).json()["quota"]

@@ -174,6 +174,40 @@ class QuotaDetails(Answer):
     rbac_policy: Usage
 
 
+class Agent(Answer):
+    id: Uuid
+    agent_type: str
+    binary: str
+    topic: str
+    host: str
+    description: str
+    admin_state_up: bool
+    alive: bool
+    created_at: str
+    heartbeat_timestamp: str
+    configurations: dict[str, Any]
+    availability_zone: None
+
+
+class SubnetIpAvailability(Answer):
+    subnet_id: Uuid
+    subnet_name: str
+    ip_version: Literal[4, 6]
+    cidr: str
+    total_ips: int
+    used_ips: int
+
+
+class NetworkIpAvailability(Answer):
+    network_id: Uuid
+    network_name: str
+    tenant_id: str
+    project_id: str
+    total_ips: int
+    used_ips: int
+    subnet_ip_availability: list[SubnetIpAvailability]
+
+
 class AvailabilityZone(Answer):
     name: str
     resource: str

@@ -22,6 +22,7 @@ def create(
     body_limit: int = http.BODY_LIMIT,
     identity: Authenticator | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    conductor_timeout: float = 60.0,
 ) -> FastAPI:
     """Make the application. Its OpenAPI document is at `/openapi.json`.
 
@@ -32,6 +33,7 @@ def create(
         body_limit: bytes of a request body at the most.
         identity: finds out who makes a request; None: everybody is an admin.
         limits: what a project may have of each kind unless its own quota says otherwise.
+        conductor_timeout: seconds that a conductor may be silent before it is shown as dead.
     """
     app = DirectApi(
         title="Ironlane Networking API",
@@ -44,6 +46,7 @@ def create(
     app.state.store = store
     app.state.page_limit = page_limit
     app.state.limits = limits
+    app.state.conductor_timeout = conductor_timeout
     errors.install(app)
     http.install(app, errors.failure, body_limit=body_limit, identity=identity, public=PUBLIC)
     routes.install(app)

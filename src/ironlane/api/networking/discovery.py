@@ -14,6 +14,8 @@ _COLLECTIONS = {
     "trunk": "trunks",
     "quota": "quotas",
     "rbac-policy": "rbac-policies",
+    "agent": "agents",
+    "network-ip-availability": "network-ip-availabilities",
     "availability_zone": "availability_zones",
     "extension": "extensions",
 }

@@ -21,6 +21,7 @@ class _Extension(NamedTuple):
 
 _TAGGED = "network, subnet, port, trunk"
 _EXTENSIONS = (
+    _Extension("agent", "agent", "The conductors, which bring ports onto the switches."),
     _Extension("availability_zone", "Availability Zone", "The list of zones, which is empty: a fabric has none."),
     _Extension("binding", "Port Binding", "The binding:* attributes of ports, for bare-metal servers."),
     _Extension("empty-string-filtering", "Empty String Filtering Extension", "An empty filter means the empty value."),
@@ -34,6 +35,7 @@ _EXTENSIONS = (
     _Extension("l2_adjacency", "L2 Adjacency", "Every network is one segment."),
     _Extension("net-mtu", "Network MTU", "The MTU of a network is shown."),
     _Extension("net-mtu-writable", "Network MTU (writable)", "The MTU of a network can be set."),
+    _Extension("network-ip-availability", "Network IP Availability", "How many addresses are left."),
     _Extension("network_availability_zone", "Network Availability Zone", "A network's zones and hints are empty."),
     _Extension("pagination", "Pagination support", "limit, marker and page_reverse in lists."),
     _Extension("port-mac-address-regenerate", "Neutron Port MAC address regenerate", "A null mac_address: a new one."),

@@ -15,10 +15,12 @@ from pydantic import BaseModel, create_model
 from ironlane.api import listing
 from ironlane.api.listing import Attribute
 from ironlane.api.networking import (
+    agents,
     answers,
     availability_zones,
     discovery,
     extensions,
+    ip_availability,
     networks,
     ports,
     quotas,
@@ -37,8 +39,12 @@ _SHOWN: Mapping[ModuleType, type[BaseModel]] = {
     ports: answers.Port,
     trunks: answers.Trunk,
     rbac_policies: answers.RbacPolicy,
+    agents: answers.Agent,
+    ip_availability: answers.NetworkIpAvailability,
 }
-"""The nouns whose handlers are alike: list, create, show, update, delete."""
+"""The nouns whose handlers are alike: list and show, and some of create, update, delete."""
+_STANDARD = frozenset({networks, subnets, ports, trunks})
+"""Those with tags and times."""
 
 _TYPES: Mapping[listing.Convert, Schema] = {
     listing.text: {"type": "string"},
@@ -91,14 +97,14 @@ def _answers() -> dict[Handler, tuple[type[BaseModel], int]]:
     found |= dict.fromkeys((quotas.show, quotas.update, quotas.default), (quota, 200))
     for module, model in _SHOWN.items():
         noun, plural = module.NOUN, module.PLURAL
+        several = {plural: (list[model], ...)}  # type: ignore[valid-type]
         links = {f"{plural}_links": (list[answers.Link], ...)}
-        one = _of(noun, model)
-        found |= {
-            module.list_: (_model(f"{model.__name__}List", {plural: (list[model], ...), **links}), 200),  # type: ignore[valid-type]
-            module.create: (_model(f"{model.__name__}Made", {noun: (model, ...), plural: (list[model], ...)}), 201),  # type: ignore[valid-type]
-            module.show: (one, 200),
-            module.update: (one, 200),
-        }
+        found[module.list_] = (_model(f"{model.__name__}List", several | links), 200)
+        found[module.show] = (_of(noun, model), 200)
+        if hasattr(module, "create"):
+            found[module.create] = (_model(f"{model.__name__}Made", {noun: (model, ...)} | several), 201)
+        if hasattr(module, "update"):
+            found[module.update] = (_of(noun, model), 200)
     return found
 
 
@@ -108,11 +114,12 @@ def _parameters() -> dict[Handler, list[Schema]]:
     found = {module.show: [_FIELDS] for module in (*_SHOWN, quotas)}
     found[trunks.get_subports] = [_FIELDS]
     for module in _SHOWN:
-        found[module.list_] = _of_list(module.ATTRIBUTES, standard=module is not rbac_policies)
+        found[module.list_] = _of_list(module.ATTRIBUTES, standard=module in _STANDARD)
     found[networks.list_].append(_many("status", {"type": "string"}))
     addresses = _many("fixed_ips", {"type": "string"})
     addresses["description"] = "ip_address=, subnet_id= or ip_address_substr=, and a value."
     found[ports.list_].append(addresses)
+    found[ip_availability.list_].append(_many("ip_version", _TYPES[listing.integer]))
     found[quotas.list_] = _of_list({}, standard=False)
     found[availability_zones.list_] = _of_list(availability_zones.ATTRIBUTES, standard=False)
     return found

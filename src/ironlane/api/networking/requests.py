@@ -171,7 +171,9 @@ def collected(
     return parse(pairs, attributes, special=special, standard=standard, page_limit=limit)
 
 
-def listed(request: Request, plural: str, asked: Collected, views: Sequence[View], more: bool) -> JSONResponse:
+def listed(
+    request: Request, plural: str, asked: Collected, views: Sequence[View], more: bool, *, key: str = "id"
+) -> JSONResponse:
     """200 with a page, and links to its neighbours when it is one of several.
 
     A page that was asked for backwards has a page after it by construction, and `more` pages before it; otherwise it is
@@ -184,9 +186,9 @@ def listed(request: Request, plural: str, asked: Collected, views: Sequence[View
         after, before = (listing.marker is not None, more) if backwards else (more, listing.marker is not None)
         links = []
         if after:
-            links.append({"rel": "next", "href": _neighbour(request, views[-1]["id"], reverse=False)})
+            links.append({"rel": "next", "href": _neighbour(request, views[-1][key], reverse=False)})
         if before:
-            links.append({"rel": "previous", "href": _neighbour(request, views[0]["id"], reverse=True)})
+            links.append({"rel": "previous", "href": _neighbour(request, views[0][key], reverse=True)})
         if links:
             answer[f"{plural}_links"] = links
     return JSONResponse(answer)

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple, get_type_hints
 from fastapi import FastAPI
 
 from ironlane.api.networking import (
+    agents,
     availability_zones,
     discovery,
     extensions,
+    ip_availability,
     networks,
     ports,
     quotas,
@@ -71,6 +73,11 @@ ROUTES = (
     Route("GET", "/v2.0/quotas/{project_id}/default", quotas.default),
     Route("GET", "/v2.0/quotas/{project_id}/details", quotas.details),
     Route("GET", "/v2.0/quotas/{project_id}/details.json", quotas.details_json),
+    Route("GET", "/v2.0/agents", agents.list_),
+    Route("GET", "/v2.0/agents/{ident}", agents.show),
+    Route("PUT", "/v2.0/agents/{ident}", agents.update),
+    Route("GET", "/v2.0/network-ip-availabilities", ip_availability.list_),
+    Route("GET", "/v2.0/network-ip-availabilities/{ident}", ip_availability.show),
     Route("GET", "/v2.0/rbac-policies", rbac_policies.list_),
     Route("POST", "/v2.0/rbac-policies", rbac_policies.create, 201),
     Route("GET", "/v2.0/rbac-policies/{ident}", rbac_policies.show),

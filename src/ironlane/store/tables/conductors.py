@@ -15,6 +15,7 @@ conductors = sa.Table(
     json("drivers", list),
     text("cleaning_network"),
     text("provisioning_network"),
+    text("description", server_default=""),  # whatever an operator wants to say of it
     flag("online", True),
     sa.Column("heartbeat_at", UtcDateTime, nullable=False),
     *times(),

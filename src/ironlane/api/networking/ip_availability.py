@@ -1,0 +1,74 @@
+"""`/v2.0/network-ip-availabilities`: how many addresses are left. Source: Networking API v2.0 reference, "Network IP
+availability and usage stats"."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from fastapi import Request
+from starlette.responses import JSONResponse
+
+from ironlane.api.listing import Attribute, integer
+from ironlane.api.networking.requests import StoreDep, View, chosen, collected, fields_of, listed, row_id
+from ironlane.model.network import Network
+from ironlane.store import ip_availability, networks
+from ironlane.store.database import Tx
+from ironlane.store.ip_availability import Availability
+
+NOUN, PLURAL = "network_ip_availability", "network_ip_availabilities"
+
+ATTRIBUTES = {
+    "network_id": Attribute("id"),
+    "network_name": Attribute("name"),
+    "project_id": Attribute("project_id"),
+    "tenant_id": Attribute("project_id"),
+}
+_VERSIONS = frozenset({4, 6})
+
+
+async def list_(request: Request, store: StoreDep) -> JSONResponse:
+    asked = collected(request, ATTRIBUTES, special=("ip_version",), standard=False)
+    versions = {integer(value, "ip_version") for value in asked.special.get("ip_version", ())} or _VERSIONS
+
+    def find(tx: Tx) -> tuple[list[View], bool]:
+        found, more = networks.page(tx, asked.listing)
+        return _views(tx, found, versions), more
+
+    views, more = await store.read(find)
+    return listed(request, PLURAL, asked, views, more, key="network_id")
+
+
+async def show(request: Request, ident: str, store: StoreDep) -> JSONResponse:
+    network_id, fields = row_id("network", ident), fields_of(request)
+    views = await store.read(lambda tx: _views(tx, [networks.get(tx, network_id)], _VERSIONS))
+    return JSONResponse({NOUN: chosen(views[0], fields)})
+
+
+def _views(tx: Tx, found: Sequence[Network], versions: Collection[int]) -> list[View]:
+    availability = ip_availability.of_networks(tx, found)
+    return [
+        _view(network, [item for item in availability[network.id] if item.subnet.ip_version in versions])
+        for network in found
+    ]
+
+
+def _view(network: Network, of_subnets: Sequence[Availability]) -> View:
+    return {
+        "network_id": network.id,
+        "network_name": network.name,
+        "tenant_id": network.project_id,
+        "project_id": network.project_id,
+        "total_ips": sum(item.total for item in of_subnets),
+        "used_ips": sum(item.used for item in of_subnets),
+        "subnet_ip_availability": [
+            {
+                "subnet_id": item.subnet.id,
+                "subnet_name": item.subnet.name,
+                "ip_version": item.subnet.ip_version,
+                "cidr": item.subnet.cidr,
+                "total_ips": item.total,
+                "used_ips": item.used,
+            }
+            for item in of_subnets
+        ],
+    }
