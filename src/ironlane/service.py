@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -213,7 +213,11 @@ class Service:
             self._workers[hint.kind].poke(hint.id)
 
     async def _health(self, _request: Request) -> JSONResponse:
-        """200 when the database answers and the conductor holds its lease, with the switches counted by state."""
+        """200 when the database answers and the conductor holds its lease, with the switches counted by state.
+
+        `status` is `degraded`, with `reasons`, while DHCP or the boot services are not as they should be. That is 200
+        too: the APIs are none the worse for it.
+        """
         try:
             states = await self.store.read(_switch_states)
             lease = self.members.lease
@@ -221,8 +225,19 @@ class Service:
             return JSONResponse({"status": "failing", "reason": error.message}, 503)
         serving = {} if self.dhcp is None else {"dhcp": self.dhcp.state()}
         serving |= {} if self.boot is None else {"boot": self.boot.state()}
-        health = {"status": "ok", "conductor": lease.hostname, "epoch": lease.epoch, "switches": states, **serving}
-        return JSONResponse(health)
+        reasons = [f"{name}: {told['reason']}" for name, told in _parts(serving) if told["state"] != "ok"]
+        status: dict[str, Any] = {"status": "degraded", "reasons": reasons} if reasons else {"status": "ok"}
+        return JSONResponse(
+            {**status, "conductor": lease.hostname, "epoch": lease.epoch, "switches": states, **serving}
+        )
+
+
+def _parts(serving: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What may fail by itself of what `/healthz` tells."""
+    if "dhcp" in serving:
+        yield "DHCP", serving["dhcp"]
+    if "boot" in serving:
+        yield "TFTP", serving["boot"]["tftp"]
 
 
 def _switch_states(tx: Tx) -> dict[str, int]:

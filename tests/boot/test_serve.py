@@ -88,6 +88,8 @@ async def test_the_process(service: Service, lan: Lan, tmp_path: Path) -> None:
     assert told["boot"]["http"] == "10.0.0.1:9798"
     async with service.session.get("http://10.0.0.1:9798/nothing/here") as answer:
         assert answer.status == 404
+    assert (told["status"], told.get("reasons")) == ("ok", None)
+    await _dying_tftp_is_told(service)
     await service.delete(f"ports/{port['id']}")
     assert lan.ask(MAC, sentinel=SENTINEL) is None
     daemons = _children(service.process.pid)
@@ -98,6 +100,20 @@ async def test_the_process(service: Service, lan: Lan, tmp_path: Path) -> None:
         while any(Path(f"/proc/{pid}").exists() for pid in daemons):  # noqa: ASYNC110, ASYNC240
             await asyncio.sleep(0.02)
     assert lan.ask(SENTINEL) is None, "nobody knows any more whether this is true"
+
+
+async def _dying_tftp_is_told(service: Service) -> None:
+    """It is started again, later each time: so sooner or later it is seen to be missing."""
+    async with asyncio.timeout(60):
+        while (told := await service.health())["status"] == "ok":
+            for pid in _children(service.process.pid):
+                if b"--enable-tftp" in Path(f"/proc/{pid}/cmdline").read_bytes():  # noqa: ASYNC240
+                    os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.05)
+        assert told["status"] == "degraded"
+        assert [reason for reason in told["reasons"] if reason.startswith("TFTP: it died")], told
+        while (await service.health())["status"] != "ok":  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 def _children(pid: int) -> list[int]:

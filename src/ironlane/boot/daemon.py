@@ -148,3 +148,16 @@ class Daemon:
 
 
 _SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
+
+
+async def death(current: Callable[[], Daemon | None], changed: asyncio.Event) -> str:
+    """Return when the daemon that is `current` dies, with a sentence about it. `changed` is set when another one is."""
+    daemon = current()
+    while daemon is None or not daemon.died:
+        if daemon is not None and daemon.running:
+            await daemon.ended.wait()
+        else:  # stopped, or not yet started
+            changed.clear()
+            await changed.wait()
+        daemon = current()
+    return f"{daemon.name} died and is started again: {daemon.last_words}"

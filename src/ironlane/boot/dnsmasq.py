@@ -22,7 +22,7 @@ from typing import Any
 
 import structlog
 
-from ironlane.boot.daemon import Daemon
+from ironlane.boot.daemon import Daemon, death
 from ironlane.boot.dnsmasq_files import DnsmasqSettings, configuration, hosts_file, lease_lines, options_file
 from ironlane.model.dhcp import Answers
 from ironlane.model.errors import IronlaneError, Temporary
@@ -114,15 +114,7 @@ class DnsmasqEngine:
         await self._silence()
 
     async def broken(self) -> str:
-        daemon = self._daemon
-        while daemon is None or not daemon.died:
-            if daemon is not None and daemon.running:
-                await daemon.ended.wait()
-            else:  # stopped, or not yet started
-                self._replaced.clear()
-                await self._replaced.wait()
-            daemon = self._daemon
-        self._reason = f"dnsmasq died and is started again: {daemon.last_words}"
+        self._reason = await death(lambda: self._daemon, self._replaced)
         return self._reason
 
     async def _converge(self, answers: Answers) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from ironlane.boot.daemon import Daemon
+from ironlane.boot.daemon import Daemon, death
 from ironlane.boot.kea_config import HostRow, KeaSettings, configuration, host_rows, rendered, unserved
 from ironlane.model.dhcp import Answers
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
@@ -82,15 +82,7 @@ class KeaEngine:
         self._reason = "; ".join(unserved(answers)[:3])
 
     async def broken(self) -> str:
-        daemon = self._daemon
-        while daemon is None or not daemon.died:
-            if daemon is not None and daemon.running:
-                await daemon.ended.wait()
-            else:  # stopped, or not yet started
-                self._changed.clear()
-                await self._changed.wait()
-            daemon = self._daemon
-        self._reason = f"Kea died and is started again: {daemon.last_words}"
+        self._reason = await death(lambda: self._daemon, self._changed)
         return self._reason
 
     def state(self) -> dict[str, Any]:

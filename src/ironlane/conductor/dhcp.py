@@ -146,6 +146,7 @@ class DhcpLoop:
                 read_rows = False
                 answers, self._seen = await self._store.read(read)
                 self._answers, read_rows = answers, True
+                _tell_unserved(before, answers)
                 await self._engine.apply(answers)
             self._tell("")
         except IronlaneError as error:
@@ -167,3 +168,9 @@ class DhcpLoop:
             self._well_since = now
             log.info("DHCP answers", **self._engine.state())
         self._reason = reason
+
+
+def _tell_unserved(before: Answers | None, now: Answers) -> None:
+    """Each once: nobody else learns that servers there get no answer."""
+    for key in now.unserved.keys() - (before.unserved.keys() if before is not None else ()):
+        log.warning("DHCP leaves out", reason=now.unserved[key])
