@@ -80,7 +80,7 @@ def console(plan: ServerPlan, boot: int) -> list[str]:
         return [*firmware, *lines, *bond, *looked(plan.tenant.peer.ip)]
     lines = [*firmware, "lab: ramdisk booted over eth0", *looked(WITNESS.ip, HERE.ip)]
     done = {
-        0: [*(f"lab: LLDP on eth{n}: 4 TLVs" for n in range(len(plan.links))), "lab: inventory sent"],
+        0: [*(f"lab: LLDP on eth{n}: 4 TLVs" for n in range(len(plan.links))), "lab: inventory goes out"],
         2: ["lab: image written to /dev/vda"],
     }
     return [*lines, *done.get(boot, ["lab: erase_devices_metadata done", "lab: erase_devices done"])]

@@ -62,7 +62,7 @@ class Judge:
                     loaded = _FIRST_STAGE.search("\n".join(machine.shown(boot)))
                     self._check(loaded is not None, f"{name}, {purpose}: UEFI did not load iPXE by TFTP")
             lldp = [f"LLDP on eth{n}: 4 TLVs" for n in range(len(plan.links))]
-            self._said(f"{name}, inspection", machine.told(0), [*lldp, "inventory sent"])
+            self._said(f"{name}, inspection", machine.told(0), [*lldp, "inventory goes out"])
             self._said(f"{name}, deployment", machine.told(2), ["image written to /dev/vda"])
             for boot in (1, 4):
                 self._said(

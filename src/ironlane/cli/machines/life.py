@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from ipaddress import IPv6Interface
 from pathlib import Path
 
 import click
@@ -28,7 +29,7 @@ from ironlane.lab.machines.disk import bootable
 from ironlane.lab.machines.front import Front
 from ironlane.lab.machines.programs import kernels
 from ironlane.lab.machines.qemu import accelerator, until_told
-from ironlane.lab.machines.rack import HERE, PASSWORD, SERVERS, MachineRack, Tenant
+from ironlane.lab.machines.rack import HERE, HERE_V6, PASSWORD, SERVERS, MachineRack, Tenant
 from ironlane.lab.machines.ramdisk import ramdisk
 from ironlane.model.errors import Permanent
 
@@ -112,8 +113,7 @@ class _Run:
             if outcome.action is Action.FAILED:
                 raise Permanent(" ".join(outcome.lines()))
         (network,) = (await self.client.get(f"{NETWORKING}/networks", {"name": "provisioning"}))["networks"]
-        advertised = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
-        await self._subnet(network["id"], cidr="fd00:101::/64", ip_version=6, **advertised)
+        await self._advertised(network["id"], HERE_V6)
         await phases.provision("manage", "manageable")
 
     async def _deploy(self, phases: Phases) -> None:
@@ -172,8 +172,14 @@ class _Run:
             project_id=tenant.name,
             allocation_pools=pool,
         )
+        await self._advertised(network["id"], tenant.here_v6)
         await self.rack.join(tenant, network["provider:segmentation_id"])
         return str(network["id"])
+
+    async def _advertised(self, network: str, here: str) -> None:
+        """A subnet in which the conductor advertises itself as a router."""
+        modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+        await self._subnet(network, cidr=str(IPv6Interface(here).network), ip_version=6, **modes)
 
     async def _subnet(self, network: str, **fields: object) -> None:
         await self.client.request("POST", f"{NETWORKING}/subnets", {"subnet": {"network_id": network, **fields}})

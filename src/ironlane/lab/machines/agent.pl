@@ -335,8 +335,9 @@ sub ready {
 my $api = $given{'ipa-api-url'} or die "the kernel's command line has no ipa-api-url\n";
 $api =~ s{/$}{};
 if (my $url = $given{'ipa-inspection-callback-url'}) {
-    insist('POST', $url, inventory());
-    say_so('inventory sent');
+    my $inventory = inventory();
+    say_so('inventory goes out');    # before it does: the conductor may switch the power off as soon as it has it
+    insist('POST', $url, $inventory);
 }
 my @addresses = map { word("/sys/class/net/$_/address") } nics();
 my $found = decoded(insist('GET', "$api/v1/lookup?addresses=" . join(',', @addresses)));

@@ -22,7 +22,7 @@ PROVISIONING_VLAN = 101
 HERE = IPv4Interface("10.101.0.1/24")
 """This host on the provisioning network; the conductor's services are there."""
 HERE_V6 = "fd00:101::1/64"
-"""iPXE waits 16 s for a router advertisement, if there is none."""
+"""iPXE waits 16 s for a router advertisement, if there is none; so there is one on each network."""
 LEG = "provisioning"
 WITNESS = IPv4Interface("10.101.0.9/24")
 """A host that is on the provisioning network for good: who reaches it is on that network."""
@@ -31,16 +31,17 @@ USER, PASSWORD = "admin", "ironlane-lab"
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """`here`: where the conductor answers DHCP on its network. `peer`: a host of its that is there already."""
+    """`here`, `here_v6`: where the conductor is on its network. `peer`: a host of its that is there already."""
 
     name: str
     here: IPv4Interface
     peer: IPv4Interface
+    here_v6: str
 
 
 TENANTS = (
-    Tenant("red", IPv4Interface("192.0.2.2/24"), IPv4Interface("192.0.2.9/24")),
-    Tenant("blue", IPv4Interface("198.51.100.2/24"), IPv4Interface("198.51.100.9/24")),
+    Tenant("red", IPv4Interface("192.0.2.2/24"), IPv4Interface("192.0.2.9/24"), "fd00:201::1/64"),
+    Tenant("blue", IPv4Interface("198.51.100.2/24"), IPv4Interface("198.51.100.9/24"), "fd00:202::1/64"),
 )
 
 
@@ -127,7 +128,7 @@ class MachineRack:
 
     async def join(self, tenant: Tenant, vlan: int) -> None:
         """A tenant's network has been given a VLAN: its peer is there, and the conductor answers DHCP there."""
-        await hosts.leg(self.switches["leaf-1"], vlan, tenant.name, str(tenant.here))
+        await hosts.leg(self.switches["leaf-1"], vlan, tenant.name, str(tenant.here), tenant.here_v6)
         await self._peer(f"{tenant.name}-peer", tenant.peer, vlan)
 
     async def _peer(self, name: str, address: IPv4Interface, vlan: int) -> None:
