@@ -150,6 +150,9 @@ RULES: Mapping[str, tuple[Grant, ...]] = {
     "get_quota": (*_CLOUD_SEES, Grant.PROJECT_READER),
     "update_quota": _ADMIN,
     "delete_quota": _ADMIN,
+    "get_network_ip_availability": (*_CLOUD_SEES, Grant.PROJECT_READER),
+    "get_agent": _CLOUD_SEES,
+    "update_agent": _ADMIN,
     # --- Baremetal API ---
     "baremetal:node:list": (*_CLOUD_SEES, Grant.READER),
     "baremetal:node:get": _NODE_READERS,

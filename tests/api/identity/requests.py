@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from ironlane.api.baremetal.routes import PUBLIC as BAREMETAL_PUBLIC
+from ironlane.api.networking import agents
 from ironlane.api.networking.app import PUBLIC as NETWORKING_PUBLIC
 from tests.api.identity.world import CHASSIS, Ids
 
@@ -37,8 +38,15 @@ NOBODYS = {
 TAGGED = {"networks": "network", "subnets": "subnet", "ports": "port", "trunks": "trunk"}
 """Collections whose items have tags."""
 
-COLLECTIONS = {**TAGGED, "rbac-policies": "rbac_policy", "connectors": "connector", "targets": "target"}
-"""Collections to what of a project's things `{ident}` is in their paths."""
+COLLECTIONS = {
+    **TAGGED,
+    "rbac-policies": "rbac_policy",
+    "network-ip-availabilities": "network",
+    "agents": "",
+    "connectors": "connector",
+    "targets": "target",
+}
+"""Collections to what of a project's things `{ident}` is in their paths; empty: it is no project's."""
 
 PATHS: Mapping[str, tuple[str, ...]] = {
     "node": ("node", "let_node", "node_name"),
@@ -60,6 +68,7 @@ with nothing are no project's."""
 
 CONSTANTS = {
     "hostname": "c1",
+    "ident": agents.agent_id("c1"),
     "driver": "fake-hardware",
     "alias": "quotas",
     "project_id": "any",
@@ -187,6 +196,7 @@ BODIES: Mapping[str, Mapping[tuple[str, str], Make | None]] = {
             "port": {"network_id": ids["network"], "fixed_ips": [{"subnet_id": ids["subnet"]}]}
         },
         ("PUT", "/v2.0/ports/{ident}"): lambda ids: {"port": {"fixed_ips": [{"subnet_id": ids["subnet"]}]}},
+        ("PUT", "/v2.0/agents/{ident}"): _same({"agent": {"description": "new"}}),
         ("POST", "/v2.0/trunks"): lambda ids: {
             "trunk": {
                 "port_id": ids["free_port"],

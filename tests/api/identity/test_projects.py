@@ -248,6 +248,12 @@ async def test_a_network_is_shared_by_its_owner_with_whom_it_likes_and_by_admins
     assert made.status == 201, made.body
     assert (await world.ask("blue", "networking", "GET", url)).status == 200
     assert is_forbidden(await world.ask("blue", "networking", "DELETE", url), "delete_network")
+    full = "/v2.0/network-ip-availabilities"  # how full it is remains its owner's affair
+    assert (await world.ask("blue", "networking", "GET", f"{full}/{red['network']}")).status == 404
+    for query in ("", f"?network_id={red['network']}", f"?project_id={RED}"):
+        listed = await world.ask("blue", "networking", "GET", full + query)
+        assert (listed.status, red["network"] in listed.body.decode()) == (200, False)
+    assert (await world.ask("red", "networking", "GET", f"{full}/{red['network']}")).status == 200
     port = {"port": {"network_id": red["network"]}}
     assert (await world.ask("blue", "networking", "POST", "/v2.0/ports", port)).status == 201
     assert is_forbidden(await create("blue", sharing(red["network"], "a fifth")), "update_network")

@@ -81,7 +81,7 @@ def furnish(tx: Tx) -> Known:
         "/v2.0/{collection}/{ident}": there,
         "/v2.0/{collection}/{ident}/tags/{tag}": ["red"],
         "/v2.0/network-ip-availabilities/{ident}": [one.id, two.id],
-        "/v2.0/agents/{ident}": [str(uuid.uuid5(agents._NAMESPACE, "c1"))],
+        "/v2.0/agents/{ident}": [agents.agent_id("c1")],
         "/v2.0/quotas/{project_id}": ["p1"],
         "/v2.0/extensions/{alias}": ["binding"],
         "uuid": [*there, str(uuid.UUID(int=0))],

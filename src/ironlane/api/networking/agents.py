@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from ironlane.api.listing import Attribute, flag
 from ironlane.api.networking.fields import Body, NullableText
 from ironlane.api.networking.requests import StoreDep, View, chosen, collected, fields_of, listed, row_id
+from ironlane.model import policy
 from ironlane.model.errors import Invalid, NotFound
 from ironlane.store import conductors
 from ironlane.store.conductors import Conductor
@@ -49,6 +50,7 @@ class AgentChange(Body):
 
 
 async def list_(request: Request, store: StoreDep) -> JSONResponse:
+    policy.require(store.caller, "get_agent")
     asked = collected(request, ATTRIBUTES, standard=False)
     timeout = request.app.state.conductor_timeout
     views = [view(found, store.now(), timeout) for found in await store.read(conductors.listed)]
@@ -57,19 +59,21 @@ async def list_(request: Request, store: StoreDep) -> JSONResponse:
 
 
 async def show(request: Request, ident: str, store: StoreDep) -> JSONResponse:
-    agent_id, fields = row_id(NOUN, ident), fields_of(request)
-    found = await store.read(lambda tx: _get(tx, agent_id))
+    policy.require(store.caller, "get_agent")
+    agent, fields = row_id(NOUN, ident), fields_of(request)
+    found = await store.read(lambda tx: _get(tx, agent))
     return JSONResponse({NOUN: chosen(view(found, store.now(), request.app.state.conductor_timeout), fields)})
 
 
 async def update(request: Request, ident: str, body: AgentChange, store: StoreDep) -> JSONResponse:
-    agent_id = row_id(NOUN, ident)
+    policy.require(store.caller, "update_agent")
+    agent = row_id(NOUN, ident)
 
     def change(tx: Tx) -> Conductor:
-        found = _get(tx, agent_id)
+        found = _get(tx, agent)
         if "description" in body.agent.given():
             conductors.describe(tx, found.hostname, body.agent.description)
-        return _get(tx, agent_id)
+        return _get(tx, agent)
 
     after = await store.write(change)
     return JSONResponse({NOUN: view(after, store.now(), request.app.state.conductor_timeout)})
@@ -78,7 +82,7 @@ async def update(request: Request, ident: str, body: AgentChange, store: StoreDe
 def view(conductor: Conductor, now: datetime, timeout: float) -> View:
     """A conductor as an agent; alive when it was heard of in the last `timeout` seconds."""
     return {
-        "id": _id(conductor),
+        "id": agent_id(conductor.hostname),
         "agent_type": "Ironlane conductor",
         "binary": "ironlane",
         "topic": "",
@@ -96,14 +100,15 @@ def view(conductor: Conductor, now: datetime, timeout: float) -> View:
     }
 
 
-def _id(conductor: Conductor) -> str:
-    return str(uuid.uuid5(_NAMESPACE, conductor.hostname))
+def agent_id(hostname: str) -> str:
+    """The id of a conductor as an agent."""
+    return str(uuid.uuid5(_NAMESPACE, hostname))
 
 
-def _get(tx: Tx, agent_id: str) -> Conductor:
-    found = next((conductor for conductor in conductors.listed(tx) if _id(conductor) == agent_id), None)
+def _get(tx: Tx, ident: str) -> Conductor:
+    found = next((conductor for conductor in conductors.listed(tx) if agent_id(conductor.hostname) == ident), None)
     if found is None:
-        raise NotFound(NOUN, agent_id)
+        raise NotFound(NOUN, ident)
     return found
 
 

@@ -4,16 +4,22 @@ availability and usage stats"."""
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from fastapi import Request
 from starlette.responses import JSONResponse
 
 from ironlane.api.listing import Attribute, integer
 from ironlane.api.networking.requests import StoreDep, View, chosen, collected, fields_of, listed, row_id
+from ironlane.model import policy
+from ironlane.model.caller import Caller
+from ironlane.model.errors import NotFound
 from ironlane.model.network import Network
+from ironlane.model.policy import Target
 from ironlane.store import ip_availability, networks
 from ironlane.store.database import Tx
 from ironlane.store.ip_availability import Availability
+from ironlane.store.listing import Listing
 
 NOUN, PLURAL = "network_ip_availability", "network_ip_availabilities"
 
@@ -31,7 +37,7 @@ async def list_(request: Request, store: StoreDep) -> JSONResponse:
     versions = {integer(value, "ip_version") for value in asked.special.get("ip_version", ())} or _VERSIONS
 
     def find(tx: Tx) -> tuple[list[View], bool]:
-        found, more = networks.page(tx, asked.listing)
+        found, more = networks.page(tx, _own(tx.caller, asked.listing))
         return _views(tx, found, versions), more
 
     views, more = await store.read(find)
@@ -40,8 +46,24 @@ async def list_(request: Request, store: StoreDep) -> JSONResponse:
 
 async def show(request: Request, ident: str, store: StoreDep) -> JSONResponse:
     network_id, fields = row_id("network", ident), fields_of(request)
-    views = await store.read(lambda tx: _views(tx, [networks.get(tx, network_id)], _VERSIONS))
-    return JSONResponse({NOUN: chosen(views[0], fields)})
+
+    def find(tx: Tx) -> View:
+        network = networks.get(tx, network_id)
+        if not policy.allowed(tx.caller, "get_network_ip_availability", Target(project=network.project_id)):
+            raise NotFound("network", network_id)
+        return _views(tx, [network], _VERSIONS)[0]
+
+    return JSONResponse({NOUN: chosen(await store.read(find), fields)})
+
+
+def _own(caller: Caller, listing: Listing) -> Listing:
+    """How full a network is, is its owner's affair, not of those that it is shared with."""
+    if policy.sees_all(caller):
+        return listing
+    projects = [
+        project for project in listing.equal.get("project_id", [caller.project_id]) if project == caller.project_id
+    ]
+    return replace(listing, equal={**listing.equal, "project_id": projects})
 
 
 def _views(tx: Tx, found: Sequence[Network], versions: Collection[int]) -> list[View]:
