@@ -155,6 +155,7 @@ class Service:
                     self.store,
                     heartbeat_timeout=int(settings.agent_silence),
                     cabling=settings.cabling,
+                    automated_clean=settings.automated_clean,
                     agent_tls=settings.agent_require_tls,
                     identity=self.identity,
                 ),

@@ -161,6 +161,9 @@ class Settings(BaseSettings):
     service_timeout: float = 86400.0
     """How long service steps may take in all, once the agent is there."""
 
+    automated_clean: bool = True
+    """Whether nodes are cleaned before they become available, if they do not say so themselves when they are made."""
+
     clean_priorities: dict[str, int] = Field(default_factory=dict)
     """Priorities of clean steps other than the agent's own, as JSON: `{"erase_devices": 0}` leaves the slow one out."""
 

@@ -8,12 +8,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.compatibility import networking
+from tests.compatibility import baremetal, networking
 from tests.compatibility.document import write
 from tests.compatibility.openstacksdk import Suite, outcomes
 from tests.compatibility.outcomes import table, unexplained, unneeded
 
-SUITES: tuple[Suite, ...] = (networking.SUITE,)
+SUITES: tuple[Suite, ...] = (networking.SUITE, baremetal.SUITE)
 
 
 async def main(names: Sequence[str]) -> int:

@@ -34,14 +34,19 @@ Preparation = Callable[[Client], Awaitable[None]]
 
 
 @asynccontextmanager
-async def cloud(folder: Path, prepare: Preparation, settings: Mapping[str, str]) -> AsyncIterator[Cloud]:
-    """A service that `prepare` has put into the state that a client's tests expect; `settings` are its environment."""
+async def cloud(
+    folder: Path, prepare: Preparation, settings: Mapping[str, str], root: str = ""
+) -> AsyncIterator[Cloud]:
+    """A service that `prepare` has put into the state that a client's tests expect; `settings` are its environment.
+
+    Without an identity service there is one place where clients look for versions: `root`, below the service's.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     arguments = ("--database", f"sqlite:///{folder}/ironlane.sqlite", "--port", str(port), "--log-level", "warning")
     log = folder / "serve.log"
     config = folder / "clouds.yaml"
-    config.write_text(yaml.safe_dump(_clouds(url)))
+    config.write_text(yaml.safe_dump(_clouds(url, root)))
     async with serving(*arguments, env=settings, log=log), Client(url) as client:
 
         async def healthy() -> bool:
@@ -52,10 +57,10 @@ async def cloud(folder: Path, prepare: Preparation, settings: Mapping[str, str])
         yield Cloud(client, url, _environment(config))
 
 
-def _clouds(url: str) -> object:
+def _clouds(url: str, root: str) -> object:
     here = {
         "auth_type": "none",
-        "auth": {"endpoint": url},
+        "auth": {"endpoint": f"{url}{root}"},
         "network_endpoint_override": f"{url}/networking",
         "baremetal_endpoint_override": f"{url}/baremetal",
         **{f"has_{service}": False for service in _ABSENT},

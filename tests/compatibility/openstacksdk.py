@@ -27,6 +27,7 @@ class Suite:
         reasons: why some do not pass.
         settings: the service's environment.
         environment: the tests'.
+        root: where clients look for the list of versions; they find one there only.
     """
 
     name: str
@@ -34,11 +35,12 @@ class Suite:
     reasons: Sequence[Reason]
     settings: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    root: str = ""
 
 
 async def outcomes(suite: Suite, folder: Path) -> list[Outcome]:
     """Run a suite; `folder` is an empty place for its database and its log."""
-    async with cloud(folder, suite.prepare, suite.settings) as found:
+    async with cloud(folder, suite.prepare, suite.settings, suite.root) as found:
         return await _run(suite, found, folder)
 
 

@@ -163,6 +163,10 @@ class Site:
             await fabric.close()
             await members.stop()
 
+    def assert_nothing_was_carried(self) -> None:
+        for leaf in self.leaves.values():
+            assert not any(config.vlans for moment in leaf.history for config in moment.values())
+
     def _driver(self, access: Access) -> MemorySwitch:
         return self.leaves[access.switch]
 

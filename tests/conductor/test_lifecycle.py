@@ -456,3 +456,23 @@ async def test_what_became_of_a_node_is_in_its_history(site: Site) -> None:
     assert {(e.severity, e.event_type, e.conductor) for e in entries if e.severity == "ERROR"} == {
         ("ERROR", "provision", "c1")
     }
+
+
+async def test_a_node_whose_network_is_nobodys_goes_through_its_life_on_no_network(site: Site) -> None:
+    async with site.conductor():
+        node = await site.node(1)
+        await site.store.write(lambda tx: nodes.update(tx, node.id, {"interfaces": {"network_interface": "noop"}}))
+        await site.to_available(node)
+        await site.to_active(node)
+    site.assert_nothing_was_carried()
+
+
+async def test_a_node_that_is_not_to_be_cleaned_is_available_at_once(site: Site) -> None:
+    async with site.conductor():
+        node = await site.node(1)
+        await site.store.write(lambda tx: nodes.update(tx, node.id, {"automated_clean": False}))
+        await site.ask(node, "manage")
+        await site.until_state(node, "manageable")
+        await site.ask(node, "provide")
+        await site.until_state(node, "available")
+    site.assert_nothing_was_carried()

@@ -21,16 +21,16 @@ _MAC_NOTATION = re.compile(
 )
 
 
-def normal_mac(text: str, *, where: str) -> str:
+def normal_mac(text: str, *, where: str, any_bits: bool = False) -> str:
     """`aa:bb:cc:dd:ee:ff` from any usual notation (colons, hyphens, Cisco dots, bare).
 
     Raises:
-        Invalid: not a MAC address, or a multicast one.
+        Invalid: not a MAC address, or (but for `any_bits`) a multicast one.
     """
     if not _MAC_NOTATION.fullmatch(text):
         raise Invalid(f"{text!r} is not a MAC address (like 52:54:00:12:34:56)", field=where, code="InvalidMAC")
     digits = re.sub(r"[^0-9a-f]", "", text.lower())
-    if int(digits[:2], 16) & 1:
+    if not any_bits and int(digits[:2], 16) & 1:
         raise Invalid(f"{text!r} is a multicast address, not one of a NIC", field=where, code="InvalidMAC")
     return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
 

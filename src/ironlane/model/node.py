@@ -47,6 +47,7 @@ class Node:
     interfaces: Mapping[str, str] = field(default_factory=dict)
     traits: Sequence[str] = ()
     instance_uuid: str | None = None
+    instance_name: str | None = None
     resource_class: str | None = None
     conductor_group: str = ""
     chassis_uuid: str | None = None
@@ -102,6 +103,11 @@ class Node:
         """How it is cleaned and deployed: `direct`, `ramdisk`, or `fake`, for which whoever plays the ramdisk reports
         `end` by itself."""
         return self.interfaces.get("deploy_interface") or ("fake" if self.driver == "fake-hardware" else "direct")
+
+    @property
+    def network_interface(self) -> str:
+        """`neutron`: its switch ports are ours to move. `noop`: nobody's; its VIFs are not looked at either."""
+        return self.interfaces.get("network_interface") or "neutron"
 
     @property
     def has_agent(self) -> bool:

@@ -193,7 +193,7 @@ async def test_what_no_driver_has(api: Baremetal, method: str, path: str, status
 
 
 async def test_older_versions_are_shown_what_they_know(api: Baremetal) -> None:
-    node = await api.node(instance_info={"display_name": "web-1"})
+    node = await api.node()
     cases = (("available", "1.1", None), ("available", "1.2", "available"), ("inspect wait", "1.38", "inspecting"))
     for state, version, shown in cases:
         await api.put_in(node, provision_state=state)
@@ -201,9 +201,6 @@ async def test_older_versions_are_shown_what_they_know(api: Baremetal) -> None:
         assert answer.json()["provision_state"] == shown
     old = await api.put("/v1/nodes/n1/states/provision", {"target": "abort"}, headers={VERSION: "1.40"})
     assert old.status == 406
-    assert (await api.shown("/v1/nodes/n1"))["instance_name"] == "web-1"
-    renamed = await api.patch("/v1/nodes/n1", {"op": "add", "path": "/instance_name", "value": "web-2"})
-    assert renamed.json()["instance_info"] == {"display_name": "web-2"}
 
 
 async def test_a_portgroups_physical_network_is_its_members(api: Baremetal) -> None:
@@ -215,3 +212,31 @@ async def test_a_portgroups_physical_network_is_its_members(api: Baremetal) -> N
     await api.made("ports", **member, physical_network="physnet1")
     change = {"op": "replace", "path": "/physical_network", "value": "physnet2"}
     assert (await api.patch(f"/v1/portgroups/{group['uuid']}", change)).status == 409
+
+
+async def test_before_1_11_a_new_node_is_available_at_once(api: Baremetal) -> None:
+    for version, state in (("1.10", "available"), ("1.11", "enroll")):
+        made = await api.post("/v1/nodes", {"driver": "fake-hardware"}, headers={VERSION: version})
+        assert (made.status, made.json()["provision_state"]) == (201, state)
+
+
+async def test_without_a_network_of_ours_a_vif_is_only_nodded_at(api: Baremetal) -> None:
+    await api.node(network_interface="noop")
+    assert (await api.post("/v1/nodes/n1/vifs", {"id": UNKNOWN})).status == 204
+    assert await api.shown("/v1/nodes/n1/vifs") == {"vifs": []}
+    assert (await api.delete(f"/v1/nodes/n1/vifs/{UNKNOWN}")).status == 204
+
+
+async def test_an_instances_name_is_novas_until_somebody_gives_another(api: Baremetal) -> None:
+    await api.node(instance_info={"display_name": "web-1"})
+    assert [n["name"] for n in (await api.shown("/v1/nodes?instance_name=web-1"))["nodes"]] == ["n1"]
+    await api.patch("/v1/nodes/n1", {"op": "add", "path": "/instance_name", "value": "web-2"})
+    await api.patch("/v1/nodes/n1", {"op": "add", "path": "/instance_info/display_name", "value": "web-3"})
+    shown = await api.shown("/v1/nodes/n1")
+    assert (shown["instance_name"], shown["instance_info"]) == ("web-2", {"display_name": "web-3"})
+
+
+async def test_what_new_nodes_are_cleaned_like_is_the_operators_to_say(api: Baremetal) -> None:
+    api = Baremetal(api.store, automated_clean=False)
+    assert (await api.node())["automated_clean"] is False
+    assert (await api.node("n2", automated_clean=True))["automated_clean"] is True

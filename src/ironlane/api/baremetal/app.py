@@ -43,6 +43,7 @@ def create(
     body_limit: int = BODY_LIMIT,
     cabling: CablingPolicy | None = None,
     agent_tls: bool = False,
+    automated_clean: bool = True,
     identity: Authenticator | None = None,
 ) -> FastAPI:
     """The application.
@@ -53,6 +54,7 @@ def create(
         conductor_timeout: seconds after which a conductor that was not heard of counts as dead.
         max_limit: items of a page at the most.
         body_limit: bytes of a request body at the most.
+        automated_clean: whether new nodes are cleaned, if they do not say so themselves.
         agent_tls: refuse agents that do not serve their commands over HTTPS.
         cabling: what becomes of a VIF for a NIC that LLDP has seen elsewhere.
         identity: finds out who makes a request; None: everybody is an admin.
@@ -65,7 +67,9 @@ def create(
         redirect_slashes=False,
     )
     app.state.store = store
-    settings = Settings(heartbeat_timeout, conductor_timeout, max_limit, cabling or CablingPolicy(), agent_tls)
+    settings = Settings(
+        heartbeat_timeout, conductor_timeout, max_limit, cabling or CablingPolicy(), automated_clean, agent_tls
+    )
     for route in ROUTES:
         app.add_api_route(
             route.path,

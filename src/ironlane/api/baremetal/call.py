@@ -33,6 +33,8 @@ class Settings:
     max_limit: int = 1000
     """Items of a page at the most."""
     cabling: CablingPolicy = field(default_factory=CablingPolicy)
+    automated_clean: bool = True
+    """What new nodes have as their `automated_clean`."""
     agent_tls: bool = False
     """Agents that do not serve their commands over HTTPS are refused."""
 

@@ -13,13 +13,13 @@ from ironlane.model.states import ProvisionState
 
 INTERFACES: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "bios": (40, ("no-bios",)),
-    "boot": (31, ("ipxe", "pxe")),
+    "boot": (31, ("ipxe", "pxe", "fake")),
     "console": (31, ("no-console",)),
     "deploy": (31, ("direct", "ramdisk", "fake")),
     "firmware": (86, ("no-firmware",)),
     "inspect": (31, ("agent", "no-inspect")),
     "management": (31, ("ipmitool", "redfish", "fake")),
-    "network": (20, ("neutron",)),
+    "network": (20, ("neutron", "noop")),
     "power": (31, ("ipmitool", "redfish", "fake")),
     "raid": (31, ("no-raid",)),
     "rescue": (38, ("agent", "no-rescue")),
@@ -46,6 +46,8 @@ def default_interface(driver: str, kind: str) -> str:
         return OUT_OF_BAND.get(driver, driver)
     if kind == "deploy":
         return Node(NodeId(""), driver=driver).deploy_interface
+    if kind == "boot" and driver == "fake-hardware":
+        return "fake"
     return INTERFACES[kind][1][0]
 
 
@@ -53,7 +55,10 @@ def enabled_interfaces(driver: str, kind: str) -> list[str]:
     """What a client may choose with a driver."""
     if kind in {"power", "management"}:
         return [default_interface(driver, kind)]
-    return list(INTERFACES[kind][1])
+    names = INTERFACES[kind][1]
+    if kind == "boot" and driver != "fake-hardware":
+        return [name for name in names if name != "fake"]
+    return list(names)
 
 
 def _interface_field(kind: str) -> Field:
@@ -151,13 +156,7 @@ def _own_fields() -> list[Field]:
         Field("allocation_uuid", 52),
         Field("shard", 82, check=optional(text())),
         Field("parent_node", 83, check=optional(text())),
-        Field(
-            "instance_name",
-            104,
-            read=lambda node: node.instance_info.get("display_name"),
-            check=optional(text()),
-            column="instance_info.display_name",
-        ),
+        Field("instance_name", 104, check=optional(text())),
         Field("resource_class", 21, check=optional(text(80))),
         Field("conductor_group", 46, check=checks.conductor_group, absent=""),
         Field("conductor", 49),

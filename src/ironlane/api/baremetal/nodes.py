@@ -25,10 +25,16 @@ CHANGEABLE_HARDWARE = frozenset({ProvisionState.ENROLL, ProvisionState.MANAGEABL
 """States in which a node's driver, interfaces, resource class and conductor group may change (or in maintenance)."""
 
 
+_ENROLL_SINCE = 11
+
+
 async def create(call: Call) -> Response:
-    """Add a node, in state `enroll`."""
-    columns = NODE.new(call, await call.body())
+    """Add a node: in state `enroll`, before version 1.11 `available`, as in Ironic."""
+    columns = {"automated_clean": call.settings.automated_clean, **NODE.new(call, await call.body())}
     _pair_reasons(columns, None)
+    _name_instance(columns, None)
+    if call.version < _ENROLL_SINCE:
+        columns["provision_state"] = ProvisionState.AVAILABLE
 
     def write(tx: Tx) -> Node:
         _require_driver(tx, call, columns["driver"])
@@ -138,6 +144,7 @@ def _check_changes(tx: Tx, call: Call, node: Node, changes: dict[str, Any]) -> N
         Conflict, Invalid: as the message says.
     """
     _pair_reasons(changes, node)
+    _name_instance(changes, node)
     hardware = sorted(changes.keys() & {"driver", "interfaces", "resource_class", "conductor_group"})
     if hardware and node.provision_state not in CHANGEABLE_HARDWARE and not node.maintenance:
         allowed = ", ".join(sorted(state.value for state in CHANGEABLE_HARDWARE))
@@ -226,6 +233,13 @@ def _without_children(call: Call) -> tuple[Condition, ...]:
     if "parent_node" in call.query or checks.query_flag(call.query, "include_children"):
         return ()
     return (rows.c.parent_node.is_(None),)
+
+
+def _name_instance(columns: dict[str, Any], node: Node | None) -> None:
+    """nova writes `instance_info.display_name`: that is the instance's name while nobody gave it another."""
+    told = columns.get("instance_info", {}).get("display_name")
+    if "instance_name" not in columns and told and (node is None or node.instance_name is None):
+        columns["instance_name"] = str(told)[:255]
 
 
 def _pair_reasons(changes: dict[str, Any], node: Node | None) -> None:
@@ -331,6 +345,7 @@ NODES = Collection(
     nodes.select,
     {
         "instance_uuid": Filter(1, _equals(rows.c.instance_uuid)),
+        "instance_name": Filter(104, _equals(rows.c.instance_name)),
         "associated": Filter(1, _associated),
         "maintenance": Filter(1, _flag("maintenance")),
         "chassis_uuid": Filter(1, _equals(rows.c.chassis_uuid)),

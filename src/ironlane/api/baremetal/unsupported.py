@@ -39,6 +39,7 @@ boot_mode = _refusing("boot_mode", "a change of the boot mode; properties.capabi
 secure_boot = _refusing("secure_boot", "secure boot")
 inject_nmi = _refusing("inject_nmi", "non-maskable interrupts")
 indicators = _refusing("indicators", "indicators")
+virtual_media = _refusing("virtual_media", "virtual media")
 vendor_passthru = _refusing("vendor_passthru", "vendor passthru methods")
 
 

@@ -31,6 +31,8 @@ async def attach(call: Call) -> Response:
 
     def write(tx: Tx) -> None:
         node = nodes.get(tx, call.path("node"))
+        if node.network_interface == "noop":
+            return
         place = {key: given.get(key) for key in ("port_uuid", "portgroup_uuid")}
         chosen = vifs.attach(tx, node, given["id"], **place)
         nics = links_of(chosen, baremetal_ports.of_node(tx, node.id))
@@ -42,7 +44,13 @@ async def attach(call: Call) -> Response:
 
 async def detach(call: Call) -> Response:
     """Detach a tenant port."""
-    await call.store.write(lambda tx: vifs.detach(tx, nodes.get(tx, call.path("node")), call.path("vif")))
+
+    def write(tx: Tx) -> None:
+        node = nodes.get(tx, call.path("node"))
+        if node.network_interface != "noop":
+            vifs.detach(tx, node, call.path("vif"))
+
+    await call.store.write(write)
     return done()
 
 

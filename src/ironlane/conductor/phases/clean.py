@@ -22,7 +22,8 @@ FORGET: Mapping[str, None] = dict.fromkeys(
 
 async def clean(work: Work) -> Result:
     """`cleaning`: off; onto the cleaning network; later off it again, and only then available."""
-    if work.node.step == "leave":
+    automated = work.node.target_provision_state is not S.MANAGEABLE
+    if work.node.step == "leave" or (automated and not work.node.automated_clean):
         done = Done(work.node.target_provision_state or S.AVAILABLE, changes=OFF, info=FORGET)
         return await leave_provider(work, done)
     return await join_provider(work, Phase.CLEANING, S.CLEAN_WAIT)

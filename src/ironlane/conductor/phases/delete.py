@@ -35,7 +35,8 @@ async def delete(work: Work) -> Result:
 
     await work.write(detach)
     following = S.CLEANING if work.node.automated_clean else S.AVAILABLE
-    changes: dict[str, Any] = {**OFF, "instance_uuid": None, "allocation_uuid": None, "instance_info": {}}
+    changes: dict[str, Any] = {**OFF, "instance_uuid": None, "allocation_uuid": None}
+    changes |= {"instance_name": None, "instance_info": {}}
     return Done(following, changes=changes)
 
 

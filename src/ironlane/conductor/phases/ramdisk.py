@@ -24,13 +24,16 @@ async def join_provider(work: Work, phase: Phase, waiting: ProvisionState) -> Re
 
     def join(tx: Tx) -> Result:
         vifs.unplug(tx, work.node)
+        joined = Done(waiting, changes={**OFF, **NEW_BOOT}, info=NOBODY)
+        if work.node.network_interface == "noop":
+            return joined
         if phase is Phase.PROVISIONING:
             vifs.remap(tx, work.node)  # priorities may have changed since the VIFs were attached
         port = provisioning.plug(tx, work.node, phase, work.network(phase), options)
         status, reason = provisioning.status_of(tx, port)
         if status != "ACTIVE":
             return Wait(f"provision port {port}: {reason}")
-        return Done(waiting, changes={**OFF, **NEW_BOOT}, info=NOBODY)
+        return joined
 
     return await work.write(join)
 

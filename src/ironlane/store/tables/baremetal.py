@@ -19,6 +19,7 @@ nodes = sa.Table(
     json("interfaces"),  # deploy_interface, boot_interface, … as the client set them
     json("traits", list),
     sa.Column("instance_uuid", sa.String(36), unique=True),
+    sa.Column("instance_name", sa.String(255)),
     sa.Column("resource_class", sa.String(80)),
     text("conductor_group"),
     sa.Column("chassis_uuid", sa.String(36)),
