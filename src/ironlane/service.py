@@ -43,6 +43,7 @@ from ironlane.boot.services import BootServices
 from ironlane.conductor.allocating import allocate
 from ironlane.conductor.dhcp import DhcpLoop
 from ironlane.conductor.fabric import FabricLoop, FabricSettings, driver_factory
+from ironlane.conductor.housekeeping import Housekeeping
 from ironlane.conductor.lifecycle import LifecycleLoop
 from ironlane.conductor.members import Members
 from ironlane.conductor.power_sync import PowerSync, PowerSyncSettings
@@ -122,6 +123,7 @@ class Service:
             settings=PowerSyncSettings(settings.power_sync_interval, settings.power_sync_force),
             ttl=settings.ttl,
         )
+        self.housekeeping = Housekeeping(self.store)
         self._workers = {
             "switch": Worker(
                 "switch",
@@ -179,9 +181,11 @@ class Service:
         for worker in self._workers.values():
             worker.start()
         self.power_sync.start()
+        self.housekeeping.start()
 
     async def stop(self) -> None:
         """Stop the loops after the work in hand, give up the lease, and close everything."""
+        await self.housekeeping.stop()
         await self.power_sync.stop()
         for worker in self._workers.values():
             await worker.stop()
