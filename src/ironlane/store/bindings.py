@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
 
@@ -21,8 +21,18 @@ from ironlane.model.link import GroupParameters, LagSettings, LocalLink, lag_set
 from ironlane.store import foreign_changes
 from ironlane.store.attachments import around, lag_to_json, of_network_port, support_from_json
 from ironlane.store.database import Tx
-from ironlane.store.prepared import Prepared
+from ironlane.store.prepared import Meaning, Prepared
 from ironlane.store.tables import attachments, lag_claims, ports, switch_ports, switches
+
+
+class _Able(NamedTuple):
+    """What a switch can do for LAGs."""
+
+    switch: SwitchId
+    kind: str
+    mlag_peer: str | None
+    can: LagSupport
+
 
 LEAVING, HELD, WANTED = AttachmentState.LEAVING, AttachmentState.HELD, AttachmentState.WANTED
 WITHHELD = AttachmentState.WITHHELD
@@ -40,11 +50,22 @@ _BY_SWITCH_ID = Prepared(
     )
 )
 _BY_NAME = Prepared(_SWITCH_AND_PORT.where(switches.c.id == sa.bindparam("switch")))
-_CLAIMS = Prepared(sa.select(lag_claims).where(lag_claims.c.switch_id.in_(sa.bindparam("switches", expanding=True))))
+_NUMBERS = Prepared(
+    sa.select(lag_claims.c.number).where(lag_claims.c.switch_id.in_(sa.bindparam("switches", expanding=True))),
+    Meaning[int](lambda row: row.number),
+)
+_OWN_CLAIMS = Prepared(
+    sa.select(lag_claims.c.switch_id).where(
+        lag_claims.c.network_port_id == sa.bindparam("network_port"), lag_claims.c.number == sa.bindparam("number")
+    )
+)
 _LAG_SUPPORT = Prepared(
     sa.select(switches.c.id, switches.c.kind, switches.c.mlag_peer, switches.c.lags).where(
         switches.c.id.in_(sa.bindparam("switches", expanding=True))
-    )
+    ),
+    Meaning[_Able](
+        lambda row: _Able(SwitchId(row.id), row.kind, row.mlag_peer, support_from_json(row.lags) or LagSupport())
+    ),
 )
 _ADD_CLAIM, _ADD = Prepared(sa.insert(lag_claims)), Prepared(sa.insert(attachments))
 _LEAVE = Prepared(
@@ -282,13 +303,12 @@ def _lag(tx: Tx, wish: Wish, places: Sequence[_Place], present: Sequence[Attachm
     if asked is None:
         return None
     on = Counter(place.switch for place in places)
-    rows = tx.execute(_LAG_SUPPORT, {"switches": sorted(on)}).all()
-    support = {SwitchId(row.id): support_from_json(row.lags) or LagSupport() for row in rows}
-    for row in rows:
-        _require_support(asked, f"{row.id} ({row.kind})", support[SwitchId(row.id)], path)
+    able: Sequence[_Able] = cast("list[_Able]", tx.execute(_LAG_SUPPORT, {"switches": sorted(on)}).all())
+    for each in able:
+        _require_support(asked, f"{each.switch} ({each.kind})", each.can, path)
     links = _min_links(asked.min_links, len(wish.links), min(on.values()), path)
-    peers = len(on) == 2 and {row.mlag_peer for row in rows} == set(on)
-    if peers and any(can.mlag is Mlag.NONE for can in support.values()):
+    peers = len(on) == 2 and {each.mlag_peer for each in able} == set(on)
+    if peers and any(each.can.mlag is Mlag.NONE for each in able):
         raise Invalid(
             f"switches {', '.join(sorted(on))} are a pair, but have no MLAG that Ironlane could set up; bundle links of"
             " one of them, or take `mlag_peer` from their record",
@@ -298,14 +318,14 @@ def _lag(tx: Tx, wish: Wish, places: Sequence[_Place], present: Sequence[Attachm
     def lag(number: int) -> Lag:
         return Lag(number, asked.mode, asked.rate, links, asked.fallback, number if peers else None)
 
-    foreign = frozenset[int]().union(*(can.foreign for can in support.values()))
-    claims = tx.execute(_CLAIMS, {"switches": sorted(on)}).all()
-    for old in (a.lag for a in present):
-        own = {c.switch_id for c in claims if old and (c.network_port_id, c.number) == (wish.network_port, old.number)}
-        if old is not None and old == lag(old.number) and own == set(on) and old.number not in foreign:
-            return old
-    used = {claim.number for claim in claims} | foreign
-    common = range(max(c.numbers.start for c in support.values()), min(c.numbers.stop for c in support.values()))
+    foreign = frozenset[int]().union(*(each.can.foreign for each in able))
+    for old in dict.fromkeys(a.lag for a in present if a.lag is not None):
+        if old == lag(old.number) and old.number not in foreign:
+            own = tx.execute(_OWN_CLAIMS, {"network_port": wish.network_port, "number": old.number}).scalars()
+            if set(on) <= set(own):
+                return old
+    used = {*cast("list[int]", tx.execute(_NUMBERS, {"switches": sorted(on)}).all()), *foreign}
+    common = range(max(e.can.numbers.start for e in able), min(e.can.numbers.stop for e in able))
     number = next((n for n in common if n not in used), None)
     if number is None:
         raise Conflict(f"no LAG id is free on {', '.join(sorted(on))}", code="NoLagIdAvailable")
