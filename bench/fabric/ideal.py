@@ -21,6 +21,9 @@ READ = {
 
 _EFFECTIVE = 2
 """The last lines of a commit on the command line: the commit itself, and saving it."""
+_LOCK, _CONFIRM = 1, 2
+"""The first RPC of a commit over NETCONF is waited for alone, and the last two, which confirm and unlock, are sent
+together; so are those before the commit itself, as Ironlane does."""
 _AHEAD = 2000
 """Characters that are typed ahead of their answers."""
 _BASE = "urn:ietf:params:xml:ns:netconf:base:1.0"
@@ -39,17 +42,33 @@ class Wire:
         self._process = process
 
     async def ask(self, text: str) -> None:
-        data = text.encode()
         if self._netconf:
-            data = b'<rpc xmlns="%b" message-id="1">%b</rpc>%b' % (_BASE.encode(), data, _END)
-            self._process.stdin.write(data)
+            await self._ask_all([text])
         else:
-            self._process.stdin.write(data + b"\n")
-        await self.answered()
+            self._process.stdin.write(text.encode() + b"\n")
+            await self.answered()
+
+    async def _ask_all(self, bodies: Sequence[str]) -> None:
+        """Send RPCs at once and wait for all replies."""
+        head = f'<rpc xmlns="{_BASE}" message-id="1">'
+        self._process.stdin.write(b"".join(f"{head}{body}</rpc>".encode() + _END for body in bodies))
+        left, tail = len(bodies), b""
+        while left:
+            data = await self._process.stdout.read(65536)
+            if not data:
+                raise RuntimeError("the switch hung up")
+            tail += data
+            left -= tail.count(_END)
+            tail = tail.rpartition(_END)[2]
 
     async def commit(self, lines: Sequence[str]) -> None:
-        """Everything that one commit takes. On a command line, what is only staged is typed ahead, as Ironlane does."""
-        staged = 0 if self._netconf else len(lines) - _EFFECTIVE
+        """Everything that one commit takes. What is only staged is sent ahead of its answers, as Ironlane does."""
+        if self._netconf:
+            end = len(lines) - _CONFIRM
+            for group in (lines[:_LOCK], lines[_LOCK : end - 1], lines[end - 1 : end], lines[end:]):
+                await self._ask_all(group)
+            return
+        staged = len(lines) - _EFFECTIVE
         await self._type_ahead([line.encode() + b"\n" for line in lines[:staged]])
         for line in lines[staged:]:
             await self.ask(line)

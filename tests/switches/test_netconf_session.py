@@ -193,22 +193,50 @@ async def test_unknown_operations_are_permanent(server: NetconfServer) -> None:
     await session.close()
 
 
+async def test_answers_to_questions_asked_at_once_find_their_askers(server: NetconfServer) -> None:
+    session = await NetconfSession.open(access(server, host_key=server.host_key))
+    lock, nonsense, read = session.ask(
+        operation("lock", "target", "candidate"), "<reboot/>", operation("get-config", "source", "running")
+    )
+    assert (await session.reply(read)).element.find(f"{{{BASE}}}data") is not None, "also the last one first"
+    assert [error.tag for error in (await session.reply(nonsense)).errors] == ["operation-not-supported"]
+    assert not (await session.reply(lock)).errors
+    with pytest.raises(Permanent, match="reboot"):
+        await session.rpc("<reboot/>", operation("unlock", "target", "candidate"))
+    assert not (await session.call(operation("lock", "target", "candidate"))).errors, "what was behind it was done"
+    await session.close()
+
+
+async def test_a_question_that_is_never_answered_ends_the_session(server: NetconfServer) -> None:
+    server.faults.hang.add("lock")
+    session = await NetconfSession.open(access(server, host_key=server.host_key))
+    with pytest.raises(Temporary, match="expected the reply to message 1"):
+        await session.rpc(operation("lock", "target", "candidate"), operation("discard-changes"))
+    assert not session.is_open
+    await session.close()
+
+
+async def _ask(session: NetconfSession, question: str, known: bytes) -> tuple[bytes, etree._Element | None]:
+    (asked,) = session.ask(question)
+    return await session.reply_unless_same(asked, known)
+
+
 async def test_an_answer_that_is_the_same_is_told_by_its_digest(server: NetconfServer) -> None:
     question = operation("get-config", "source", "running")
     session = await NetconfSession.open(access(server, host_key=server.host_key))
-    first, reply = await session.rpc_unless_same(question, b"")
+    first, reply = await _ask(session, question, b"")
     assert reply is not None
-    assert await session.rpc_unless_same(question, first) == (first, None)
+    assert await _ask(session, question, first) == (first, None)
     for body in (write.edit_config(Plan(SwitchId("leaf-1"), (PUT_ON,)), {}, NetconfDialect()), operation("commit")):
         await session.rpc(body)
-    second, reply = await session.rpc_unless_same(question, first)
+    second, reply = await _ask(session, question, first)
     assert second != first
     assert reply is not None
     assert b">104<" in etree.tostring(reply)
     await session.close()
     again = await NetconfSession.open(access(server, host_key=server.host_key))
-    assert await again.rpc_unless_same(question, second) == (second, None), "also in another session"
+    assert await _ask(again, question, second) == (second, None), "also in another session"
     server.faults.refuse.add("get-config")
     with pytest.raises(Permanent, match="get-config"):
-        await again.rpc_unless_same(question, second)
+        await _ask(again, question, second)
     await again.close()

@@ -237,6 +237,38 @@ async def test_a_refusal_at_any_step_leaves_nothing_behind(bench: Bench, step: s
     await bench.converge({"Ethernet1": PortConfig(untagged=Vlan(20))})
 
 
+async def test_what_is_read_in_one_go_with_a_commit_is_what_it_brought_about(bench: Bench) -> None:
+    found = await bench.driver.observe(PORTS)
+    for vlan in (10, 20):
+        desired = {**found, "Ethernet1": PortConfig(untagged=Vlan(vlan)), "Ethernet2": PortConfig(untagged=Vlan(7))}
+        plan = diff(LEAF, desired, found)
+        found = await bench.driver.apply_and_observe(plan, PORTS)
+        assert found == desired == await bench.driver.observe(PORTS)
+        assert bench.forwarding["Ethernet1"].pvid == vlan
+    other = await NetconfSession.open(bench.access())
+    await other.rpc(operation("lock", "target", "candidate"), operation("unlock", "target", "candidate"))
+    await other.close()
+
+
+@pytest.mark.parametrize("step", [*STEPS, "get-config"])
+async def test_a_refusal_at_any_step_is_told_also_when_all_is_asked_in_one_go(bench: Bench, step: str) -> None:
+    desired = {"Ethernet1": PortConfig(untagged=Vlan(10))}
+    plan = diff(LEAF, desired, await bench.driver.observe(desired))
+    bench.server.faults.refuse.add(step)
+    if step == "unlock":
+        assert await bench.driver.apply_and_observe(plan, desired) == desired
+    else:
+        with pytest.raises(Temporary if step == "lock" else Permanent, match=f"{step} refused by the lab"):
+            await bench.driver.apply_and_observe(plan, desired)
+    bench.server.faults.refuse.clear()
+    if step == "commit":
+        await bench.server.sessions_ended()  # the switch has undone it
+    committed = step in ("unlock", "get-config")
+    assert await bench.driver.observe(desired) == (desired if committed else {"Ethernet1": SHUT})
+    assert bench.forwarding["Ethernet1"].pvid == (10 if committed else 1)
+    await bench.converge({"Ethernet1": PortConfig(untagged=Vlan(20))})
+
+
 async def test_a_switch_that_hangs_is_given_up(bench: Bench) -> None:
     driver = OpenConfigDriver(bench.access(timeout=0.3))
     bench.server.faults.hang.add("validate")

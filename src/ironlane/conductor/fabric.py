@@ -26,7 +26,7 @@ from ironlane.store import auditing, previews, reconcile, withholding
 from ironlane.store.database import Store, Tx
 from ironlane.store.leases import Lease
 from ironlane.store.reconcile import Outcome, SwitchView
-from ironlane.switches.base import Access, Considerate, NeighbourAware, Saving, SwitchDriver
+from ironlane.switches.base import Access, Considerate, NeighbourAware, ReadingBack, Saving, SwitchDriver
 
 log = structlog.get_logger(__name__)
 
@@ -217,13 +217,23 @@ class FabricLoop:
         outcome.plan_id = await self._store.write(lambda tx: reconcile.save_plan(tx, seen, plan, rendered, lease))
         # From here on the switch may be anything between before and after, until it is read back.
         session.observed_at = outcome.observed = None
+        if isinstance(session.driver, ReadingBack):
+            async with self._members.under_lease():
+                shown = await session.driver.apply_and_observe(plan, seen.ports.names)
+            outcome.observed = self._shown(shown, seen, session, outcome)
+            return
         async with self._members.under_lease():
             await session.driver.apply(plan)
         outcome.observed = await self._read(seen, session, outcome)
 
     async def _read(self, seen: SwitchView, session: _Session, outcome: Outcome) -> Mapping[str, PortConfig]:
         session.observed_at = None
-        session.observed = await session.driver.observe(seen.ports.names)
+        return self._shown(await session.driver.observe(seen.ports.names), seen, session, outcome)
+
+    def _shown(
+        self, observed: Mapping[str, PortConfig], seen: SwitchView, session: _Session, outcome: Outcome
+    ) -> Mapping[str, PortConfig]:
+        session.observed = observed
         outcome.lags = _lags(session)
         session.observed_at = self._store.now()
         session.missing = seen.ports.names - session.observed.keys()

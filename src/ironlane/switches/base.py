@@ -108,6 +108,16 @@ class Considerate(Protocol):
 
 
 @runtime_checkable
+class ReadingBack(Protocol):
+    """A driver that can ask the switch what it carries in one go with a commit. One that cannot has no such method."""
+
+    async def apply_and_observe(self, plan: Plan, ports: Collection[str]) -> Mapping[str, PortConfig]:
+        """As `apply`, and then `observe`: what is returned was asked after the commit, and not before the switch has
+        accepted it. The plan is not empty."""
+        ...
+
+
+@runtime_checkable
 class Saving(Protocol):
     """A driver of switches that forget what was committed unless it is saved. `apply` saves; one that broke off may not
     have."""

@@ -1,7 +1,8 @@
 """A NETCONF client session: RFC 6241 (protocol) and RFC 6242 (over SSH), on asyncssh and lxml.
 
-The session knows the protocol and no data model. It carries one RPC at a time and keeps its connection until it is
-closed or fails; after a failure (`is_open` False) the owner opens a new one.
+The session knows the protocol and no data model. Several RPCs may be under way: they are answered in the order in which
+they were sent (RFC 6241 section 4.5). It keeps its connection until it is closed or fails; after a failure (`is_open`
+False) the owner opens a new one.
 
 What goes wrong is said in Ironlane's terms: `Temporary` for a switch that cannot be reached, is locked by somebody
 else or answers too late, `Permanent` for what it refuses and for a login or host key that is not accepted. Passwords
@@ -17,6 +18,7 @@ import asyncio
 import contextlib
 import hashlib
 import itertools
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -200,8 +202,16 @@ def _text(element: etree._Element, *path: str) -> str:
     return " ".join(found.split()) if found else ""
 
 
+@dataclass(slots=True)
+class Question:
+    """An RPC that was sent, and what came back for it."""
+
+    message_id: str
+    answer: bytes | None = None
+
+
 class NetconfSession:
-    """One NETCONF session, opened with `open`. One RPC at a time.
+    """One NETCONF session, opened with `open`, and used by one task at a time.
 
     `session_id` is the switch's number for the session, `capabilities` are the URIs of its hello.
     """
@@ -216,6 +226,7 @@ class NetconfSession:
         self._stdout = stdout
         self._framing = Framing(int(access.options.get("max_message", _MAX_MESSAGE)))
         self._message_ids = itertools.count(1)
+        self._unanswered: deque[Question] = deque()
         self._usable = True
 
     @classmethod
@@ -251,8 +262,24 @@ class NetconfSession:
         """The switch advertised the capability, such as ``supports("validate", "1.0", "1.1")``."""
         return any(f"{_CAPABILITY}{name}:{version}" in self.capabilities for version in versions)
 
-    async def call(self, body: str) -> Reply:
-        """Send one operation (the content of <rpc>) and wait for its reply, errors included.
+    def ask(self, *bodies: str) -> list[Question]:
+        """Send operations (each the content of an <rpc>), all at once, without waiting for their replies.
+
+        Raises:
+            Temporary: the session is lost.
+        """
+        questions = [Question(str(next(self._message_ids))) for _ in bodies]
+        envelopes = (
+            f'<rpc xmlns="{BASE}" message-id="{question.message_id}">\n{body}\n</rpc>'
+            for question, body in zip(questions, bodies, strict=True)
+        )
+        with self._ending_at_failure():
+            self._stdin.write(b"".join(self._framing.encode(envelope.encode()) for envelope in envelopes))
+        self._unanswered.extend(questions)
+        return questions
+
+    async def reply(self, question: Question) -> Reply:
+        """Wait for the reply to an operation, errors included.
 
         Any failure to get a proper reply, and cancellation, ends the session: what the switch says later would be
         taken for the answer to another question.
@@ -261,42 +288,46 @@ class NetconfSession:
             Temporary: the session is lost, or there is no answer within the timeout.
             Permanent: the answer is longer than `max_message`.
         """
-        message_id, message = await self._exchange(body)
-        return parse_reply(self._reply(message_id, message))
+        return parse_reply(self._understood(question, await self._answer(question)))
 
-    async def rpc_unless_same(self, body: str, known: bytes) -> tuple[bytes, etree._Element | None]:
-        """As `rpc`, for an answer that is long and seldom new: returns its digest, and the <rpc-reply> unless that is
-        the `known` digest. Parsing a switch's configuration costs much more than comparing it.
+    async def reply_unless_same(self, question: Question, known: bytes) -> tuple[bytes, etree._Element | None]:
+        """Wait for a reply that is long and seldom new: returns its digest, and the <rpc-reply> unless that is the
+        `known` digest. Parsing a switch's configuration costs much more than comparing it.
 
         Raises:
             Temporary, Permanent: see `rpc`.
         """
-        message_id, message = await self._exchange(body)
+        answer = await self._answer(question)
         # All but the message-id, which has to be the one that was asked with.
-        before, own, after = message.partition(b'message-id="%b"' % message_id.encode())
+        before, own, after = answer.partition(b'message-id="%b"' % question.message_id.encode())
         digest = hashlib.blake2b(before + b"\0" + after, digest_size=16).digest() if own else b""
         if own and digest == known:
             return digest, None
-        reply = parse_reply(self._reply(message_id, message))
+        reply = parse_reply(self._understood(question, answer))
         if reply.errors:
             raise self.refusal(reply.errors)
         return digest, reply.element
 
-    async def _exchange(self, body: str) -> tuple[str, bytes]:
-        """Send one operation; returns its message-id and what came back."""
-        message_id = str(next(self._message_ids))
-        envelope = f'<rpc xmlns="{BASE}" message-id="{message_id}">\n{body}\n</rpc>'
+    async def call(self, body: str) -> Reply:
+        """Send one operation and wait for its reply, errors included; see `reply`."""
+        (question,) = self.ask(body)
+        return await self.reply(question)
+
+    async def _answer(self, question: Question) -> bytes:
+        """What came back for a question; answers to those before it are kept for whoever waits for them."""
         with self._ending_at_failure():
             async with asyncio.timeout(self._timeout):
-                self._stdin.write(self._framing.encode(envelope.encode()))
-                return message_id, await self._read_message()
+                while question.answer is None:
+                    message = await self._read_message()
+                    self._unanswered.popleft().answer = message
+        return question.answer
 
-    def _reply(self, message_id: str, message: bytes) -> etree._Element:
-        """What came back, as the <rpc-reply> to that message."""
+    def _understood(self, question: Question, answer: bytes) -> etree._Element:
+        """What came back, as the <rpc-reply> to that question."""
         with self._ending_at_failure():
-            root = parse_xml(message)
-            if root.tag != f"{{{BASE}}}rpc-reply" or root.get("message-id") != message_id:
-                raise ValueError(f"expected the reply to message {message_id}, got {root.tag} of another")
+            root = parse_xml(answer)
+            if root.tag != f"{{{BASE}}}rpc-reply" or root.get("message-id") != question.message_id:
+                raise ValueError(f"expected the reply to message {question.message_id}, got {root.tag} of another")
         return root
 
     @contextlib.contextmanager
@@ -313,17 +344,18 @@ class NetconfSession:
                 raise Temporary(f"{self._who}: NETCONF session lost: {error}") from error
             raise
 
-    async def rpc(self, body: str) -> etree._Element:
-        """Send one operation and return its <rpc-reply>; see `call`.
+    async def rpc(self, *bodies: str) -> None:
+        """Send operations, all at once, that are to be carried out: whatever one of them says, those behind it are
+        carried out as well. See `reply`.
 
         Raises:
             Temporary: also when what was asked for is locked or in use.
-            Permanent: also when the switch refuses.
+            Permanent: also when the switch refuses one of them: the first that it refuses.
         """
-        reply = await self.call(body)
-        if reply.errors:
-            raise self.refusal(reply.errors)
-        return reply.element
+        replies = [await self.reply(question) for question in self.ask(*bodies)]
+        for reply in replies:
+            if reply.errors:
+                raise self.refusal(reply.errors)
 
     def refusal(self, errors: tuple[RpcError, ...]) -> Temporary | Permanent:
         """The exception for errors of a reply: temporary only if all of them pass by themselves."""

@@ -8,6 +8,10 @@ the switch undoes the commit at once, or after `confirm_timeout` if it does not 
 be undone behind our back; so a fresh session takes and frees the lock on the running datastore before anything else,
 which the switch denies while somebody's commit waits to be confirmed (RFC 6241 section 7.5).
 
+**What is sent at once.** What only touches the locked candidate (discard, edit, validate) is sent together; and so is
+the last word of a commit with what is asked behind it: the read-back, and the unlocking, which is answered while the
+caller goes on. Behind a commit that is not confirmed nothing is sent before it is answered.
+
 **LACP fallback** is a leaf of openconfig-lacp since 2.1.0 (September 2024). It is sent only where it is wished for; an
 older switch refuses it then, and says so.
 
@@ -29,7 +33,7 @@ from ironlane.model.lldp import Neighbour
 from ironlane.model.plan import Plan
 from ironlane.switches import netconf
 from ironlane.switches.base import Access, Capabilities
-from ironlane.switches.netconf import NetconfSession
+from ironlane.switches.netconf import NetconfSession, Question
 from ironlane.switches.openconfig import read, write
 from ironlane.switches.openconfig.edit import leave_others_alone, members_after
 from ironlane.switches.openconfig.meaning import Observation
@@ -86,6 +90,8 @@ class OpenConfigDriver:
         """The ports that were asked for last: those that are managed here."""
         self._foreign: frozenset[int] = frozenset()
         self._written: _Written | None = None
+        self._unlocking: Question | None = None
+        """The unlocking that is under way."""
         self._shown = _Answer(b"", frozenset(), Observation({}, {}))
         self._heard: _Answer[Mapping[str, Sequence[Neighbour]]] = _Answer(b"", frozenset(), {})
 
@@ -103,7 +109,8 @@ class OpenConfigDriver:
     async def neighbours(self, ports: Collection[str]) -> Mapping[str, Sequence[Neighbour]]:
         """See `switches.base.NeighbourAware`."""
         session = await self._connected()
-        self._heard = await self._ask(session, _NEIGHBOURS, ports, self._heard, read.neighbours)
+        (question,) = session.ask(_NEIGHBOURS)
+        self._heard = await self._heard_out(session, question, ports, self._heard, read.neighbours)
         return self._heard.meaning
 
     def render(self, plan: Plan) -> tuple[str, ...]:
@@ -130,8 +137,20 @@ class OpenConfigDriver:
 
     async def apply(self, plan: Plan) -> None:
         """See `SwitchDriver.apply`. All or nothing: what fails is discarded, and the lock is freed."""
-        if not plan:
-            return
+        if plan:
+            session, _ = await self._carry_out(plan)
+            await self._unlocked(session)
+
+    async def apply_and_observe(self, plan: Plan, ports: Collection[str]) -> Mapping[str, PortConfig]:
+        """See `switches.base.ReadingBack`. The lock is freed while the caller goes on."""
+        session, (question,) = await self._carry_out(plan, _OBSERVE)
+        self._ours = frozenset(ports)
+        seen = self._seen(await self._heard_out(session, question, ports, self._shown, self._understand))
+        self._foreign = seen.foreign
+        return seen.ports
+
+    async def _carry_out(self, plan: Plan, *then: str) -> tuple[NetconfSession, list[Question]]:
+        """Commit a plan. What is asked `then` is sent right behind the commit, and the unlocking behind that."""
         session = await self._connected()
         if self._members is None:
             await self._read(session, ())
@@ -140,21 +159,20 @@ class OpenConfigDriver:
         after = members_after(plan, members, self._dialect)
         self._members = None
         await self._lock(session)
+        validates = self._dialect.validate and session.supports("validate", "1.0", "1.1")
         try:
-            await session.rpc(_DISCARD)
-            await session.rpc(edit)
-            if self._dialect.validate and session.supports("validate", "1.0", "1.1"):
-                await session.rpc(_VALIDATE)
-            await self._commit(session)
+            # At once: whatever becomes of one of them, the others only touch the candidate, which is locked.
+            await session.rpc(_DISCARD, edit, *([_VALIDATE] if validates else []))
+            questions = await self._commit(session, then)
         except BaseException:
             await self._clean_up(session)
             raise
-        await self._unlock(session)
         self._members = after
+        return session, questions
 
     async def close(self) -> None:
         """See `SwitchDriver.close`."""
-        session, self._session, self._members = self._session, None, None
+        session, self._session, self._members, self._unlocking = self._session, None, None, None
         if session is not None:
             await session.close()
 
@@ -168,29 +186,34 @@ class OpenConfigDriver:
         return last.edit
 
     async def _read(self, session: NetconfSession, ports: Collection[str]) -> Observation:
-        self._shown = await self._ask(session, _OBSERVE, ports, self._shown, self._understand)
-        self._members = self._shown.meaning.members
-        return self._shown.meaning
+        (question,) = session.ask(_OBSERVE)
+        return self._seen(await self._heard_out(session, question, ports, self._shown, self._understand))
+
+    def _seen(self, shown: _Answer[Observation]) -> Observation:
+        self._shown, self._members = shown, shown.meaning.members
+        return shown.meaning
 
     def _understand(self, reply: etree._Element, ports: Collection[str]) -> Observation:
         return read.observation(reply, ports, self._dialect)
 
-    async def _ask(
+    async def _heard_out(
         self,
         session: NetconfSession,
-        question: str,
+        question: Question,
         ports: Collection[str],
         last: _Answer[T],
         understand: Callable[[etree._Element, Collection[str]], T],
     ) -> _Answer[T]:
-        """Put a question. An answer that is the last one once more means the same, and is not read again."""
+        """The answer to a question. One that is the last one once more means the same, and is not read again."""
         wanted = frozenset(ports)
-        digest, reply = await session.rpc_unless_same(question, last.digest if last.wanted == wanted else b"")
+        digest, reply = await session.reply_unless_same(question, last.digest if last.wanted == wanted else b"")
         return last if reply is None else _Answer(digest, wanted, understand(reply, ports))
 
     async def _connected(self) -> NetconfSession:
-        if self._session is not None and self._session.is_open:
-            return self._session
+        if self._session is not None:
+            await self._unlocked(self._session)
+            if self._session.is_open:
+                return self._session
         await self.close()
         session = await NetconfSession.open(self._access)
         try:
@@ -223,30 +246,37 @@ class OpenConfigDriver:
         if errors:
             raise session.refusal(errors)
 
-    async def _commit(self, session: NetconfSession) -> None:
+    async def _commit(self, session: NetconfSession, then: Sequence[str]) -> list[Question]:
+        """Commit; what is asked `then`, and the unlocking, are sent behind the last word of it."""
         if not self._confirms(session):
-            await session.rpc(_COMMIT)
-            return
+            await session.rpc(_COMMIT)  # alone: if it is refused, the candidate is to be discarded under the lock
+            *questions, self._unlocking = session.ask(*then, _UNLOCK)
+            return questions
         await session.rpc(write.confirmed_commit(self._dialect.confirm_timeout))
         try:
-            await session.rpc(_COMMIT)
+            confirmed, *questions, self._unlocking = session.ask(_COMMIT, *then, _UNLOCK)
+            if errors := (await session.reply(confirmed)).errors:
+                raise session.refusal(errors)
         except BaseException:
             session.abort()  # whatever was wrong with it: the switch shall undo the commit now
             raise
+        return questions
 
     async def _clean_up(self, session: NetconfSession) -> None:
         if session.is_open:
             with contextlib.suppress(Temporary, Permanent):
                 await session.rpc(_DISCARD)
-            await self._unlock(session)
+        if session.is_open:
+            (self._unlocking,) = session.ask(_UNLOCK)
+            await self._unlocked(session)
 
-    async def _unlock(self, session: NetconfSession) -> None:
-        """Free the lock. If the switch will not, the end of the session does it (RFC 6241 section 7.5)."""
-        try:
-            if session.is_open:
-                await session.rpc(_UNLOCK)
-        except (Temporary, Permanent):
-            session.abort()
+    async def _unlocked(self, session: NetconfSession) -> None:
+        """Wait until the lock is free. If the switch keeps it, the session's end frees it (RFC 6241 section 7.5)."""
+        question, self._unlocking = self._unlocking, None
+        if question is not None and session.is_open:
+            with contextlib.suppress(Temporary, Permanent):  # then the session is at its end
+                if (await session.reply(question)).errors:
+                    session.abort()
 
     def _confirms(self, session: NetconfSession) -> bool:
         return self._dialect.confirmed_commit and session.supports("confirmed-commit", "1.0", "1.1")
