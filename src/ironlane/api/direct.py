@@ -2,7 +2,7 @@
 
 FastAPI stays what the routes are declared with, and what writes the OpenAPI document of them. To serve a request it
 does much that is never used here (two stacks of clean-ups, a middleware for each of its abilities, a pattern for each
-route until one matches), and a good part of the time of a small request goes there; ADR 19 has the figures.
+route until one matches), and a good part of the time of a small request goes there; ADR 20 has the figures.
 
 A handler is a coroutine function that returns a `Response`. Its parameters are what FastAPI would take them for, as far
 as they are used here: `Request`, variables of the path, a pydantic model (the JSON body), `Header()`, and `Depends()`
