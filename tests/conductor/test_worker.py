@@ -63,3 +63,33 @@ async def test_the_next_run_does_not_wait_for_ever() -> None:
         await asyncio.sleep(0.005)
     assert runs >= 3, "hints never stopped coming"
     await worker.stop()
+
+
+async def test_what_other_runs_lead_to_is_not_waited_for() -> None:
+    """leaf-1 is due once more; that leaf-2's runs keep hinting at others is no reason to wait."""
+    runs = hints = 0
+    twice = asyncio.Event()
+    worker: Worker
+
+    async def work(ident: str) -> timedelta | None:
+        nonlocal runs, hints
+        if ident == "leaf-1":
+            runs += 1
+            if runs == 2:
+                twice.set()
+                return None
+            await asyncio.sleep(0.4)
+            worker.poke(ident)  # its second generation
+        elif ident == "leaf-2":
+            while not twice.is_set():
+                hints += 1
+                worker.poke("leaf-3")
+                await asyncio.sleep(0.01)
+        return None
+
+    worker = Worker("switch", work, _nothing)
+    worker.poke("leaf-1")
+    worker.poke("leaf-2")
+    await asyncio.wait_for(twice.wait(), 10)
+    await worker.stop()
+    assert hints < 120, "some 60; and 200 when they are waited for"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from datetime import timedelta
 
 import structlog
@@ -24,6 +25,8 @@ _GATHER = 4.0
 """The next run waits up to so many times as long as the last one took, while hints keep coming."""
 _GATHER_MOST = 2.0
 """Seconds that it waits at the most."""
+_WORKING: ContextVar[Worker | None] = ContextVar("working", default=None)
+"""The worker whose run the current task is: its hints are what that run leads to."""
 
 
 class Worker:
@@ -50,11 +53,13 @@ class Worker:
         self._slots = asyncio.Semaphore(limit)
         self._interval = interval
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._again: set[str] = set()
+        self._again: dict[str, float] = {}
+        """Ids that are to be worked on once more, and when the last hint for each came."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._scanner: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
-        self._hinted_at = 0.0
+        self._asked_at = 0.0
+        """When the last hint came that is nobody's of this worker: somebody asks for something."""
 
     def start(self) -> None:
         self._scanner = asyncio.create_task(self._scan_loop(), name=f"{self._kind}-scan")
@@ -63,12 +68,14 @@ class Worker:
         """The id is due now."""
         if self._stopping.is_set():
             return
-        self._hinted_at = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
+        if _WORKING.get() is not self:
+            self._asked_at = now
         timer = self._timers.pop(ident, None)
         if timer is not None:
             timer.cancel()
         if ident in self._running:
-            self._again.add(ident)
+            self._again[ident] = now
             return
         task = asyncio.create_task(self._run(ident), name=f"{self._kind}-{ident}")
         self._running[ident] = task
@@ -100,15 +107,16 @@ class Worker:
     async def _run(self, ident: str) -> None:
         delay: timedelta | None = None
         loop = asyncio.get_running_loop()
+        _WORKING.set(self)
         try:
             while True:
-                self._again.discard(ident)
+                self._again.pop(ident, None)
                 async with self._slots:
                     began = loop.time()
                     delay = await self._work(ident)
                 if ident not in self._again or self._stopping.is_set():
                     break
-                await self._gather(loop.time() - began)
+                await self._gather(ident, loop.time() - began)
         except IronlaneError as error:
             # Typically the database: nothing could be recorded, so the row is still due and the scan finds it again.
             log.warning("work failed and is tried again", kind=self._kind, id=ident, error=error.message)
@@ -120,16 +128,22 @@ class Worker:
             loop = asyncio.get_running_loop()
             self._timers[ident] = loop.call_later(max(delay.total_seconds(), 0.0), self.poke, ident)
 
-    async def _gather(self, took: float) -> None:
+    async def _gather(self, ident: str, took: float) -> None:
         """Let those join the next run who would otherwise wait for the run after it.
 
-        A run costs a switch much, and one more port in it little. So while hints keep coming (for any id: a fleet that
-        moves is spread over all of them), the next run waits; in proportion to the last one, so that nobody waits much
-        longer for company than for the work itself.
+        A run costs a switch much, and one more port in it little. So while hints for the id keep coming, and while
+        somebody keeps asking for something (for any id: a fleet that moves is spread over all of them), the next run
+        waits; in proportion to the last one, so that nobody waits much longer for company than for the work itself.
+        What other ids' runs lead to is not waited for: one switch's second generation need not see all the others'
+        first.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + min(_GATHER * took, _GATHER_MOST)
         quiet = min(max(took / 2, _QUIET[0]), _QUIET[1])
-        while not self._stopping.is_set() and (left := min(end, self._hinted_at + quiet) - loop.time()) > 0:
+        while not self._stopping.is_set():
+            hinted_at = max(self._asked_at, self._again.get(ident, 0.0))
+            left = min(end, hinted_at + quiet) - loop.time()
+            if left <= 0:
+                break
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), left)
