@@ -314,4 +314,6 @@ class _Answers:
 
 def _clean(text: str) -> str:
     """Without terminal control sequences and carriage returns."""
+    if not any(code in text for code in "\x1b\x00\x07\x08\r"):
+        return text  # most text has none, and to look for sequences takes a hundred times as long
     return _TERMINAL_CODES.sub("", text.replace("\r\n", "\n")).replace("\r", "\n" if "\n" not in text else "")
