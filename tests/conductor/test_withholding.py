@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
-from ironlane.store import ports
+from ironlane.model.fabric import PortConfig
+from ironlane.store import ports, switches
 from ironlane.store.database import Store
 from tests.conductor.site import MACS, Site
 from tests.conductor.test_fabric import settled, until_status
@@ -19,14 +23,29 @@ async def site(store: Store) -> Site:
     return made
 
 
-async def bind(site: Site, port: str, *leaves: str) -> None:
-    """Port p1 of these leaves, for one host, each link by itself."""
-    links = [{"switch_info": leaf, "port_id": "p1"} for leaf in leaves]
-    change = {"vnic_type": "baremetal", "host_id": "h1", "profile": {"local_link_information": links}}
+async def bind(site: Site, port: str, *leaves: str, name: str = "p1", bundled: bool = False) -> None:
+    """A port of that name of these leaves, for one host: each link by itself, or `bundled`."""
+    profile: dict[str, object] = {"local_link_information": [{"switch_info": leaf, "port_id": name} for leaf in leaves]}
+    if bundled:
+        profile["local_group_information"] = {"id": f"g-{name}", "bond_mode": "802.3ad"}
+    change = {"vnic_type": "baremetal", "host_id": f"h-{name}", "profile": profile}
     await site.store.write(lambda tx: ports.update(tx, port, change))
 
 
+async def established(site: Site) -> str:
+    """A bond over both leaves, ACTIVE."""
+    port = await site.tenant_port("red")
+    await bind(site, port, *BOTH, bundled=True)
+    await until_status(site, port, "ACTIVE")
+    return port
+
+
+async def look(site: Site, leaf: str) -> None:
+    await site.store.write(lambda tx: switches.make_audit_due(tx, leaf))
+
+
 async def carriers(site: Site, *leaves: str) -> None:
+    """Until p1 of these leaves carries something, and of no others."""
     await site.until(lambda _tx: [leaf for leaf, on in site.carried().items() if "p1" in on] == list(leaves), "carried")
 
 
@@ -52,10 +71,72 @@ async def test_a_link_is_added_beside_one_whose_switch_fails_since(site: Site) -
         await until_status(site, port, "ACTIVE")
         site.leaves["leaf-2"].refuse = lambda change: bool(change.after.vlans)
         other = await site.tenant_port("blue")
-        links = {"local_link_information": [{"switch_info": "leaf-2", "port_id": "p2"}]}
-        change = {"vnic_type": "baremetal", "host_id": "h2", "profile": links}
-        await site.store.write(lambda tx: ports.update(tx, other, change))
+        await bind(site, other, "leaf-2", name="p2")
         await until_status(site, other, "DOWN", "leaf-2 refuses")
         await bind(site, port, *BOTH)
         await until_status(site, port, "ACTIVE")
         await carriers(site, *BOTH)
+
+
+@pytest.mark.parametrize("how", ["refuses", "lost the session"])
+async def test_a_bond_keeps_its_healthy_half_when_the_other_switch_fails_later(site: Site, how: str) -> None:
+    async with site.conductor():
+        await settled(site)
+        port = await established(site)
+        healthy, failing = site.leaves["leaf-1"], site.leaves["leaf-2"]
+        failing.carried["p1"] = PortConfig()  # rebooted, say
+        failing.refuse = lambda change: how == "refuses" and change.port == "p1" and bool(change.after.vlans)
+        failing.fail_applies = 0 if how == "refuses" else 1_000_000
+        await look(site, "leaf-2")
+        await until_status(site, port, "DOWN", f"leaf-2 {how}")
+        other = await site.tenant_port("blue")
+        await bind(site, other, "leaf-1", name="p2")
+        await until_status(site, other, "ACTIVE")  # so the healthy one's loop has come round since
+        await carriers(site, "leaf-1")
+        assert all(moment["p1"].lag for moment in healthy.history[-healthy.commits + 1 :]), "never taken off"
+        failing.refuse, failing.fail_applies = lambda _change: False, 0
+        await until_status(site, port, "ACTIVE")
+        await carriers(site, *BOTH)
+
+
+async def test_a_bond_keeps_its_healthy_half_when_the_other_switch_loses_the_port(site: Site) -> None:
+    site.audit = timedelta(milliseconds=200)
+    async with site.conductor():
+        await settled(site)
+        port = await established(site)
+        card = site.leaves["leaf-2"].carried.pop("p1")
+        await until_status(site, port, "DOWN", "leaf-2 has no port p1")
+        await settled(site)
+        await carriers(site, "leaf-1")
+        site.leaves["leaf-2"].carried["p1"] = replace(card, lag=None)
+        await until_status(site, port, "ACTIVE")
+        await carriers(site, *BOTH)
+
+
+async def test_what_was_established_joins_another_network_on_all_switches_or_none(site: Site) -> None:
+    async with site.conductor():
+        await settled(site)
+        port = await established(site)
+        site.leaves["leaf-2"].refuse = lambda change: bool(change.after.vlans)
+        await site.store.write(lambda tx: ports.update(tx, port, {"host_id": "", "profile": {}}))
+        await carriers(site)
+        port = await site.tenant_port("blue")
+        await bind(site, port, *BOTH, bundled=True)
+        await until_status(site, port, "DOWN", "leaf-2 refuses")
+        await carriers(site)
+
+
+async def test_a_link_that_cannot_be_added_takes_down_none(site: Site) -> None:
+    async with site.conductor():
+        await settled(site)
+        port = await site.tenant_port("red")
+        await bind(site, port, "leaf-1")
+        await until_status(site, port, "ACTIVE")
+        site.leaves["leaf-2"].refuse = lambda change: bool(change.after.vlans)
+        await bind(site, port, *BOTH)
+        await until_status(site, port, "DOWN", "leaf-2 refuses")
+        other = await site.tenant_port("blue")
+        await bind(site, other, "leaf-1", name="p2")
+        await until_status(site, other, "ACTIVE")
+        await carriers(site, "leaf-1")
+        assert all(moment["p1"].vlans for moment in site.leaves["leaf-1"].history[1:]), "never taken off"

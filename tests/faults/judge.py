@@ -13,6 +13,9 @@ I3  When a VLAN is given to a new network, no owned switch port carries it.
 I4  A network port that the API calls ACTIVE is carried, at some moment while that was asked, by all its switch ports,
     with the tag, and bundled if it shall be. Of a switch that takes lines one by one, a port on which some other wish
     comes or goes is excepted, while its lines go through.
+KEEP What the API called ACTIVE, and of which nothing else was asked since, is not taken off a switch port, whatever
+    becomes of its other links. Switches that take lines one by one are excepted, and ports that a fault has changed or
+    that something else comes to or leaves.
 I5  What was acknowledged is there at the end, and fulfilled; an acknowledged port is never not found.
 I6  A port that is not ours changes only by the hand of its owner.
 REC The records are true. A plan that is called verified was shown by the switch between its saving and its end. Once
@@ -66,6 +69,8 @@ class Port:
     """Ended, with when that was acknowledged."""
     before: frozenset[Wish] = frozenset()
     changes: int = 0
+    active: int = -1
+    """`changes` when the API last called it ACTIVE."""
     last_not_active: float = 0.0
     """When the API was last asked and did not say ACTIVE."""
 
@@ -179,6 +184,8 @@ class Judge:
             self._on_trial[place] = commits, excused - forwarding.vlans, self._disturbed.get(place)
             if not faulty:  # a VLAN taken away by hand may be defined again, and is on the port then as before
                 excused &= forwarding.vlans
+            if not faulty and undone is None:
+                self._check_kept(place, old[place.port])
             self._check_whole(place, now if faulty else undone and undone[1])
             for vlan in sorted(forwarding.vlans - excused - self._allowed(place)):
                 self.violated("I2", f"{place} carries VLAN {vlan}, which nobody asks for there")
@@ -203,6 +210,17 @@ class Judge:
                 sides[vlan in self._provider].append(f"VLAN {vlan} at {place}")
         if sides[True] and sides[False]:
             self.violated("I1", f"{host.name} is on {', '.join(sides[True])} and on {', '.join(sides[False])}")
+
+    def _check_kept(self, place: Place, before: PortForwarding) -> None:
+        here = [port for port in self.ports.values() if any(wish.place == place for wish in port.all())]
+        busy = any(wish.place == place for port in here for wish in [*port.coming, *port.leaving])
+        if busy or place in self._disturbed or not self._rack.leaves[place.switch].faults.atomic:
+            return
+        for port in here:
+            for wish in port.live if port.active == port.changes else ():
+                if wish.place == place and _fulfils(before, wish) and not self._carries(wish):
+                    now = _shown(self._forwarding(place))
+                    self.violated("KEEP", f"{place} carried {wish[1:]}, which was ACTIVE, and now carries {now}")
 
     def _check_whole(self, place: Place, fault_at: float | None) -> None:
         """Whether a port carries what is wished for: if not, by a fault, it is disturbed until it does."""
@@ -251,7 +269,9 @@ class Judge:
             port = self.ports[port_id]
             if port.changes != changes:
                 continue  # something was asked of it meanwhile
-            if found.get(port_id) != "ACTIVE":
+            if found.get(port_id) == "ACTIVE":
+                port.active = changes
+            else:
                 port.last_not_active = asked_at
                 if port_id not in found and port.live:
                     self.violated("I5", f"port {port_id} was acknowledged, and is not listed")

@@ -153,7 +153,7 @@ class AttachmentState(StrEnum):
     WANTED = "wanted"
     """Admitted: the switch port should carry it, and may already."""
     WITHHELD = "withheld"
-    """Admitted, but a switch of its network port did not take its part: on none of them until that one does."""
+    """Admitted, but a switch of its network port did not take its part: not carried until that one does."""
     LEAVING = "leaving"
     """No longer wished for; on record until read-back shows that the switch port carries it no more."""
 
@@ -187,6 +187,8 @@ class Attachment:
     retry_at: datetime | None = None
     attempts: int = 0
     """How often it was withheld in a row."""
+    established: bool = False
+    """All links of its network port were carried at once since it is bound so: it stays when another one fails."""
     request_id: str = ""
     """The API request that asked for it (`req-…`)."""
     created_at: datetime | None = None

@@ -45,6 +45,7 @@ def _attachment(row: sa.Row[Any]) -> Attachment:
         reason=row.reason,
         retry_at=row.retry_at,
         attempts=row.attempts,
+        established=row.established,
         request_id=row.request_id,
         created_at=row.created_at,
     )

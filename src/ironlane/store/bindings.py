@@ -419,6 +419,7 @@ def _row(attachment: Attachment) -> dict[str, Any]:
         "lag": lag_to_json(attachment.lag) if attachment.lag else None,
         "tagged": attachment.tagged,
         "applied": attachment.applied,
+        "established": attachment.established,
         "withheld_by": attachment.withheld_by,
         "reason": attachment.reason,
         "request_id": attachment.request_id,

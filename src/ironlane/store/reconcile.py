@@ -177,6 +177,7 @@ def record(tx: Tx, seen: SwitchView, outcome: Outcome, lease: Lease, audit_at: d
     settling.settle(tx, seen.id, seen.attachments, observed, verified)
     lost = [a for a in seen.attachments if a.port in outcome.missing]
     withholding.withhold(tx, seen.id, lost, _missing(seen, outcome.missing), audit_at, refusal=False)
+    settling.refresh_status(tx, {a.network_port for a in lost})
     _note_lags(tx, seen, outcome)
     current = tx.execute(_CURRENT, {"id": seen.id}).one()
     audit_due = current.audit_due and not seen.audit_due  # asked for meanwhile
@@ -264,9 +265,9 @@ def _close_plans(tx: Tx, seen: SwitchView, outcome: Outcome) -> None:
 
 
 def _spread(tx: Tx, switch: SwitchId, left: Sequence[Attachment]) -> list[Attachment]:
-    """Those whose network port has links on other switches as well."""
+    """Those whose network port has links on other switches as well that are not to be carried without them."""
     ports = {a.network_port for a in left}
-    elsewhere = {a.network_port for a in of_network_ports(tx, ports) if a.switch != switch}
+    elsewhere = {a.network_port for a in of_network_ports(tx, ports) if a.switch != switch and not a.established}
     return [a for a in left if a.network_port in elsewhere]
 
 

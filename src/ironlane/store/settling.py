@@ -29,6 +29,11 @@ _APPLIED = Prepared(
     )
     .values(applied=sa.bindparam("carried"))
 )
+_ESTABLISH = Prepared(
+    sa.update(attachments)
+    .where(attachments.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .values(established=sa.true())
+)
 _ADMIT = Prepared(
     sa.update(attachments)
     .where(attachments.c.id.in_(sa.bindparam("ids", expanding=True)))
@@ -101,7 +106,7 @@ def carries(config: PortConfig | None, attachment: Attachment) -> bool:
 
 
 def refresh_status(tx: Tx, network_ports: Collection[str]) -> None:
-    """Set `status` and its reason on network ports from their attachments."""
+    """Set `status` and its reason on network ports from their attachments; those that are whole are established."""
     rows = tx.execute(_STATUSES, {"ids": sorted(network_ports)}).all() if network_ports else []
     before = {row.id: (row.status, row.status_reason) for row in rows}
     if len(before) < len(set(network_ports)):
@@ -112,6 +117,9 @@ def refresh_status(tx: Tx, network_ports: Collection[str]) -> None:
     for attachment in of_network_ports(tx, network_ports):
         if attachment.state is not AttachmentState.LEAVING and attachment.network_port in live:
             live[attachment.network_port].append(attachment)
+    whole = [own for own in live.values() if all(a.applied and a.state is AttachmentState.WANTED for a in own)]
+    if new := [a.id for own in whole for a in own if not a.established]:
+        tx.execute(_ESTABLISH, {"ids": new})
     waiting = [a for own in live.values() for a in own if not a.applied]
     held = [a for a in waiting if a.state is AttachmentState.HELD]
     near = around(tx, {a.host for a in held}, [(a.switch, a.port) for a in held]) if held else []

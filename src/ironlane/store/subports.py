@@ -271,9 +271,9 @@ def _record(tx: Tx, ids: Collection[str], near: Sequence[Attachment], step: _Ste
 
 
 def _admitted(attachment: Attachment, beside: Sequence[Attachment]) -> Attachment:
-    """In the state in which the parent port's is on the same switch port: as long as that is withheld, so is this."""
-    parent = next(a for a in beside if a.switch_port == attachment.switch_port)
-    if parent.state is WITHHELD:
+    """As long as a link of the parent port is withheld, so is this: all of its links join, or none."""
+    parent = next((a for a in beside if a.state is WITHHELD), None)
+    if parent is not None:
         return replace(attachment, state=WITHHELD, withheld_by=parent.withheld_by, reason=parent.reason)
     return replace(attachment, state=WANTED)
 

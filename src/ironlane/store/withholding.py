@@ -1,8 +1,11 @@
 """All or nothing across switches: what one switch did not take is taken back from the others, and tried again later.
 
-A network port whose links end on several switches is on all of them or on none. When a switch S fails to take its
-part, the port's attachments become `WITHHELD` by S: no switch is to carry them, and those that did take them off again.
-Once S can be reached and its retry is due, S is tried first and alone; when it carries its part, the others follow.
+A network port whose links end on several switches joins all of them or none. When a switch S fails to take its part,
+the port's attachments become `WITHHELD` by S: no switch is to carry them, and those that did take them off again. Once
+S can be reached and its retry is due, S is tried first and alone; when it carries its part, the others follow.
+
+What was carried by all of them once is established: if S loses its part later and fails to take it again, only S does
+without, and the links on other switches go on.
 
 A commit that a switch refuses says seldom which port it was for. So what was refused together is tried again in halves,
 until the culprit stands alone and everybody else is served.
@@ -26,7 +29,11 @@ WANTED, WITHHELD = AttachmentState.WANTED, AttachmentState.WITHHELD
 _OF_PORTS = attachments.c.network_port_id.in_(sa.bindparam("ports", expanding=True))
 _WITHHOLD = Prepared(
     sa.update(attachments)
-    .where(_OF_PORTS, attachments.c.state.in_([WANTED.value, WITHHELD.value]))
+    .where(
+        _OF_PORTS,
+        attachments.c.state.in_([WANTED.value, WITHHELD.value]),
+        (attachments.c.switch_id == sa.bindparam("by")) | ~attachments.c.established,
+    )
     .values(
         state=WITHHELD.value,
         withheld_by=sa.bindparam("by"),
@@ -67,7 +74,8 @@ def pending(judged: Sequence[Attachment]) -> list[Attachment]:
 def withhold(
     tx: Tx, switch: SwitchId, refused: Collection[Attachment], why: str, retry_at: datetime, *, refusal: bool
 ) -> None:
-    """A switch did not take these; their network ports are to be on no switch until it does.
+    """A switch did not take these; their network ports are to be on no switch until it does, but for what is
+    established on others.
 
     `refusal` tells that the switch said no, so that they are tried again in smaller parts; a switch that does not
     answer is no reason for that.

@@ -96,6 +96,7 @@ attachments = sa.Table(
     sa.Column("lag", sa.JSON(none_as_null=True)),
     flag("tagged"),
     flag("applied"),
+    flag("established"),  # all links of the network port were carried at once
     sa.Column("withheld_by", sa.String(64)),  # the switch that did not take one of the network port's links
     sa.Column("reason", sa.Text, nullable=False, default=""),
     sa.Column("retry_at", UtcDateTime),
