@@ -158,8 +158,9 @@ class Networks:
         self.tenant.append(Network(made["id"], name, vlan))
         return True
 
-    def some(self, at: int) -> Network | None:
-        return self.tenant[at % len(self.tenant)] if self.tenant else None
+    @staticmethod
+    def some(at: int, networks: Sequence[Network]) -> Network | None:
+        return networks[at % len(networks)] if networks else None
 
     async def forget(self, network: Network) -> None:
         if network not in self.tenant:

@@ -46,6 +46,9 @@ _FAULTS = {
     **{"drop lines": 6, "drop": 3, "reboot": 2, "erase": 1, "shut": 2, "vlan": 2, "foreign": 2, "undefine": 2},
     **{"deaf": 5},
 }
+_STUBBORN = ("lock", "hang", "refuse", "slow")
+STUBBORN = 0.8
+"""Seconds for which a switch does not let go of a VLAN that is to be given away."""
 _PAUSES = (0.3, 1.0, LEASE + 0.5, LEASE + 1.5)
 """Seconds for which a process sleeps: some are longer than its lease, so that another takes over."""
 _TIMEOUTS = (1.5, 1.5, LEASE + 2.5)
@@ -294,10 +297,16 @@ class Episode:
             await self._ask()
 
     async def _renew(self, at: int) -> None:
-        """A network goes, with all that is on it, and another one is made at once: it may get the same VLAN."""
-        network = self._networks.some(at)
+        """A network goes, with all that is on it, and another one is made at once: it is to get the same VLAN once no
+        switch carries it any more, and a switch that does is slow to let go of it."""
+        networks = self._networks.tenant
+        carriers = {network.id: self.judge.carriers(network.vlan) for network in networks}
+        network = self._networks.some(at, [network for network in networks if carriers[network.id]] or networks)
         if network is None:
             return
+        if places := carriers[network.id]:
+            leaf = self._rack.leaves[places[at % len(places)].switch]
+            await self._trouble(leaf, Step(_STUBBORN[at % len(_STUBBORN)], 0, at, 0.0, STUBBORN))
         for tenant in self._tenants:
             self._queue(tenant.host.name, lambda tenant=tenant: tenant.quit(network))  # type: ignore[misc]
         await asyncio.wait([self._queues[tenant.host.name] for tenant in self._tenants])

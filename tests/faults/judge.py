@@ -145,9 +145,12 @@ class Judge:
 
     def network_made(self, name: str, vlan: int) -> None:
         """A new network was given a VLAN (I3)."""
-        for place in self._owned:
-            if vlan in self._carried(place) - self._excused[place]:
-                self.violated("I3", f"VLAN {vlan} was given to network {name} while {place} carries it")
+        for place in self.carriers(vlan):
+            self.violated("I3", f"VLAN {vlan} was given to network {name} while {place} carries it")
+
+    def carriers(self, vlan: int) -> list[Place]:
+        """Ports of ours that carry a VLAN, and not by a fault."""
+        return [place for place in sorted(self._owned) if vlan in self._carried(place) - self._excused[place]]
 
     # --- what switches do ---------------------------------------------------------------------------------------------
 
