@@ -205,12 +205,14 @@ class Episode:
             self.judge.at_next_change = lambda: loop.call_later(later, strike)
 
     def _pause(self, step: Step) -> None:
-        self.note(f"process {step.which % 2} sleeps for {step.lasting} s")
+        alone = len(self._service.processes) == 1  # then nobody takes over, and nothing happens meanwhile
+        lasting = min(step.lasting, _PAUSES[0]) if alone else step.lasting
+        self.note(f"process {step.which % 2} sleeps for {lasting} s")
         go_on = self._service.stop(step.which)
 
         async def later() -> None:
             try:
-                await asyncio.sleep(step.lasting)
+                await asyncio.sleep(lasting)
             finally:
                 self.note(f"{go_on()} goes on")
 
