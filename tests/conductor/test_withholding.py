@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from ironlane.model.fabric import PortConfig
-from ironlane.store import ports, switches
+from ironlane.model.plan import Plan
+from ironlane.store import holdings, ports, switches
+from ironlane.store.attachments import of_network_port
 from ironlane.store.database import Store
-from tests.conductor.site import MACS, Site
+from tests.conductor.site import MACS, MemorySwitch, Site
 from tests.conductor.test_fabric import settled, until_status
 
 BOTH = tuple(MACS)
@@ -140,3 +144,40 @@ async def test_a_link_that_cannot_be_added_takes_down_none(site: Site) -> None:
         await until_status(site, other, "ACTIVE")
         await carriers(site, "leaf-1")
         assert all(moment["p1"].vlans for moment in site.leaves["leaf-1"].history[1:]), "never taken off"
+
+
+class Undecided(MemorySwitch):
+    """Takes its ports off, and is then silent until it may `speak`."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.off, self.speak = asyncio.Event(), asyncio.Event()
+
+    async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
+        if self.off.is_set():
+            await self.speak.wait()
+        return await super().observe(ports)
+
+    async def apply(self, plan: Plan) -> None:
+        await super().apply(plan)
+        if any(change.before.vlans and not change.after.vlans for change in plan.changes):
+            self.off.set()
+
+
+async def test_what_was_taken_back_is_not_thought_to_be_there_when_it_may_come_again(site: Site) -> None:
+    site.leaves["leaf-1"] = silent = Undecided("leaf-1")
+    async with site.conductor():
+        await settled(site)
+        port = await site.tenant_port("red")
+        site.leaves["leaf-2"].refuse = lambda change: bool(change.after.vlans)
+        await bind(site, port, *BOTH, bundled=True)
+        await silent.off.wait()  # it had its part, and it is off; nobody has read that yet
+        site.leaves["leaf-2"].refuse = lambda _change: False
+        await carriers(site, "leaf-2")
+        await site.until(lambda tx: all(a.state == "wanted" for a in of_network_port(tx, port)), "both may carry it")
+        await until_status(site, port, "DOWN", "waiting for switch leaf-1")
+        silent.speak.set()
+        await until_status(site, port, "ACTIVE")
+        await carriers(site, *BOTH)
+        held = await site.store.read(lambda tx: holdings.find(tx, network_port=port))
+        assert sorted(h.switch for h in held if h.to_at is None) == list(BOTH)

@@ -18,7 +18,7 @@ from ironlane.model.admission import admit, held_reason
 from ironlane.model.errors import Conflict, Invalid
 from ironlane.model.fabric import Attachment, AttachmentState, HostId, Lag, LagSupport, Mlag, Side, SwitchId, Vlan
 from ironlane.model.link import GroupParameters, LagSettings, LocalLink, lag_settings
-from ironlane.store import foreign_changes
+from ironlane.store import foreign_changes, holdings
 from ironlane.store.attachments import around, lag_to_json, of_network_port, support_from_json
 from ironlane.store.database import Tx
 from ironlane.store.prepared import Meaning, Prepared
@@ -76,7 +76,7 @@ _LEAVE = Prepared(
 _FREE = Prepared(
     sa.update(attachments)
     .where(attachments.c.id.in_(sa.bindparam("ids", expanding=True)))
-    .values(state=WANTED.value, withheld_by=None, reason="", retry_at=None, attempts=0)
+    .values(state=WANTED.value, withheld_by=None, reason="", retry_at=None, attempts=0, applied=sa.false())
 )
 _DROP = Prepared(sa.delete(attachments).where(attachments.c.id.in_(sa.bindparam("ids", expanding=True))))
 _TOUCH = Prepared(
@@ -147,12 +147,12 @@ def bind(tx: Tx, wish: Wish, *, where: str = "binding:profile") -> None:
     added = [_attachment(tx, wish, p, lag) for p in places if (p.switch, p.port) not in kept]
     admitted = {a.id for a in admit([*stays, *added])}
     freed = [*(a for a in same if a.id in admitted), *orphans(same, {p.switch for p in places})]
-    freed = [replace(a, state=WANTED) for a in freed]  # what they were held for was dropped with `gone`
+    freed = [replace(a, state=WANTED) for a in freed]  # what they waited for was dropped with `gone`
     waited_for = [p for p in places if (p.switch, p.port) not in {(a.switch, a.port) for a in same if a.applied}]
     added = _all_or_none([replace(a, state=WANTED) if a.id in admitted else a for a in added], waited_for)
     join(tx, added, freed)
     leave(tx, gone)  # only now: the LAG id that the new ones use must not look free in between
-    live = [*freed, *(a for a in same if a.id not in {f.id for f in freed}), *added]
+    live = [*unread(freed), *(a for a in same if a.id not in {f.id for f in freed}), *added]
     status, reason = status_of(live, [*stays, *added], {p.switch: p.fault for p in places})
     set_status(tx, {wish.network_port: (status, reason)})
 
@@ -173,12 +173,18 @@ def join(tx: Tx, added: Sequence[Attachment], freed: Sequence[Attachment] = ()) 
         tx.execute(_ADD, [_row(a) for a in added])
     if freed:
         tx.execute(_FREE, {"ids": [a.id for a in freed]})
+        holdings.end(tx, [a.id for a in freed if a.applied])
     touch(tx, {a.switch for a in [*added, *freed] if a.state is WANTED})
 
 
 def orphans(kept: Sequence[Attachment], places: Collection[str]) -> list[Attachment]:
     """Those that wait for a switch that none of the network port's links is on any more."""
     return [a for a in kept if a.state is WITHHELD and a.withheld_by not in places]
+
+
+def unread(freed: Sequence[Attachment]) -> list[Attachment]:
+    """What waited may be carried still, or be taken off just now: it has to be read back anew."""
+    return [replace(a, applied=False) for a in freed]
 
 
 def leave(tx: Tx, leaving: Sequence[Attachment]) -> None:

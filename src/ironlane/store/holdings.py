@@ -47,10 +47,10 @@ def begin(tx: Tx, carried: Collection[Attachment]) -> None:
         tx.execute(_BEGIN, [_row(tx, attachment) for attachment in carried])
 
 
-def end(tx: Tx, gone: Collection[Attachment]) -> None:
-    """Read-back has shown that these are carried no more."""
+def end(tx: Tx, gone: Collection[str]) -> None:
+    """Read-back has shown that the attachments with these ids are carried no more, or it has to be read back anew."""
     if gone:
-        tx.execute(_END, {"ids": [a.id for a in gone], "now": tx.now})
+        tx.execute(_END, {"ids": list(gone), "now": tx.now})
 
 
 def find(

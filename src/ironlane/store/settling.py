@@ -87,7 +87,7 @@ def settle(
         if which:
             tx.execute(_APPLIED, {"ids": [a.id for a in which], "carried": carried})
     holdings.begin(tx, joined)
-    holdings.end(tx, [*gone, *lost])
+    holdings.end(tx, [a.id for a in [*gone, *lost]])
     if gone:
         drop(tx, gone)
         _admit_around(tx, gone)

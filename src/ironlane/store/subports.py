@@ -19,7 +19,7 @@ from ironlane.model.fabric import Attachment, AttachmentState, Side, Vlan
 from ironlane.model.network import IpAllocation, NetworkPort, SubPort, TrunkDetails, VifType
 from ironlane.store import addresses
 from ironlane.store.attachments import around, of_network_ports
-from ironlane.store.bindings import join, leave, orphans, set_status, status_of
+from ironlane.store.bindings import join, leave, orphans, set_status, status_of, unread
 from ironlane.store.database import Tx
 from ironlane.store.prepared import Prepared
 from ironlane.store.subnets import of_network as subnets_of
@@ -265,7 +265,7 @@ def _record(tx: Tx, ids: Collection[str], near: Sequence[Attachment], step: _Ste
     added = [_admitted(a, step.beside) if a.id in admitted else a for a in step.added]
     join(tx, added, freed)
     leave(tx, step.gone)
-    live = [*freed, *(a for a in step.same if a.id not in {f.id for f in freed}), *added]
+    live = [*unread(freed), *(a for a in step.same if a.id not in {f.id for f in freed}), *added]
     everything = [*stays, *added]
     set_status(tx, {p: status_of([a for a in live if a.network_port == p], everything, {}) for p in sorted(ids)})
 

@@ -19,6 +19,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from ironlane.model.fabric import Attachment, AttachmentState, SwitchId
+from ironlane.store import holdings
 from ironlane.store.bindings import touch
 from ironlane.store.database import Tx
 from ironlane.store.prepared import Prepared
@@ -43,7 +44,7 @@ _WITHHOLD = Prepared(
     )
 )
 _BY = Prepared(
-    sa.select(attachments.c.switch_id, attachments.c.network_port_id).where(
+    sa.select(attachments.c.id, attachments.c.switch_id, attachments.c.applied).where(
         _OF_PORTS, attachments.c.state == WITHHELD.value, attachments.c.withheld_by == sa.bindparam("by")
     )
 )
@@ -55,7 +56,8 @@ _RETRY = Prepared(
 _FOLLOW = Prepared(
     sa.update(attachments)
     .where(_OF_PORTS, attachments.c.state == WITHHELD.value, attachments.c.withheld_by == sa.bindparam("by"))
-    .values(state=WANTED.value, withheld_by=None, reason="", retry_at=None, attempts=0)
+    # Some may not have been taken off yet, or just now without anybody's knowing it: they have to be read back anew.
+    .values(state=WANTED.value, withheld_by=None, reason="", retry_at=None, attempts=0, applied=sa.false())
 )
 _NEXT = Prepared(
     sa.select(sa.func.min(attachments.c.retry_at).label("retry_at")).where(
@@ -116,6 +118,7 @@ def follow(tx: Tx, switch: SwitchId, carried: Collection[Attachment]) -> None:
     others = {row.switch_id for row in rows if row.switch_id != switch}
     if others:
         tx.execute(_FOLLOW, {"ports": ports, "by": switch})
+        holdings.end(tx, [row.id for row in rows if row.applied])
         touch(tx, others)
 
 
