@@ -11,14 +11,14 @@ from typing import Any
 
 from bench.environments import Unavailable
 from bench.fabric.peer import mariadb
-from tests.openstack import ironic, neutron
+from tests.openstack import ipa, ironic, neutron
 
 
 async def main() -> None:
     """One that cannot be made is told of; the tests that need it are skipped."""
     begun = time.monotonic()
     async with asyncio.TaskGroup() as tasks:
-        for name, make in {"neutron": _neutron, "ironic": _ironic}.items():
+        for name, make in {"neutron": _neutron, "ironic": _ironic, "ironic-python-agent": _agent}.items():
             tasks.create_task(_made(name, make, begun))
 
 
@@ -38,6 +38,10 @@ async def _neutron() -> None:
     with tempfile.TemporaryDirectory(prefix="ironlane-prepare-") as place:
         async with mariadb(Path(place), made):
             pass  # it is running, and so there is a copy of its empty tables
+
+
+async def _agent() -> None:
+    await asyncio.to_thread(ipa.environment)
 
 
 async def _ironic() -> None:
