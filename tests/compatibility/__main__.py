@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.compatibility import baremetal, networking
+from tests.compatibility import baremetal, networking, openstackclient
 from tests.compatibility.document import write
 from tests.compatibility.openstacksdk import Suite, outcomes
 from tests.compatibility.outcomes import table, unexplained, unneeded
@@ -16,9 +16,20 @@ from tests.compatibility.outcomes import table, unexplained, unneeded
 SUITES: tuple[Suite, ...] = (networking.SUITE, baremetal.SUITE)
 
 
+async def commands() -> int:
+    """Try the `openstack` command; the number of faults."""
+    with tempfile.TemporaryDirectory(prefix="ironlane-compat-") as folder:
+        tried = await openstackclient.try_all(Path(folder))
+    write("openstackclient network", openstackclient.table(tried))
+    print(f"openstack: {openstackclient.table(tried).splitlines()[0]}")
+    for one in openstackclient.wrong(tried):
+        print(f"openstack {one.command.words}: {one.said or 'works, although: ' + one.command.why}")
+    return len(openstackclient.wrong(tried))
+
+
 async def main(names: Sequence[str]) -> int:
     """Exit status: 1 when a failure has no reason, or a reason has no failure."""
-    faults = 0
+    faults = await commands() if not names or "openstackclient" in names else 0
     for suite in SUITES:
         if names and suite.name not in names:
             continue

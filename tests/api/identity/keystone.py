@@ -1,4 +1,4 @@
-"""A Keystone that behaves: the part of the Identity API v3 that logs in and validates tokens, over real HTTP.
+"""A Keystone that behaves: the part of the Identity API v3 that logs in, validates tokens and tells of projects.
 
 Source: Identity API v3 reference. Statuses and bodies are Keystone's: 401 for a wrong password and for a validating
 token that does not count, 404 for a subject token that does not, 403 where the validating user may not.
@@ -74,6 +74,8 @@ class FakeKeystone:
                 web.get("/v3/", self._version),
                 web.post("/v3/auth/tokens", self._log_in),
                 web.get("/v3/auth/tokens", self._validate),
+                web.get("/v3/projects", self._projects),
+                web.get("/v3/projects/{id}", self._project),
             ]
         )
         runner = web.AppRunner(app)
@@ -125,6 +127,23 @@ class FakeKeystone:
         if self._live(subject) is None:
             return error(404, "Not Found", "Failed to validate token")
         return web.json_response(self._told(subject), headers={"X-Subject-Token": subject})
+
+    async def _projects(self, request: web.Request) -> web.Response:
+        named = [project for project in self._all_projects() if project == request.query.get("name", project)]
+        return web.json_response({"projects": [self._shown(project) for project in named], "links": {"next": None}})
+
+    async def _project(self, request: web.Request) -> web.Response:
+        project = request.match_info["id"]
+        if project not in self._all_projects():
+            return error(404, "Not Found", f"Could not find project: {project}.")
+        return web.json_response({"project": self._shown(project)})
+
+    def _all_projects(self) -> list[str]:
+        return sorted({scope for user in self.users.values() for scope in user.roles} - {"system"})
+
+    @staticmethod
+    def _shown(project: str) -> dict[str, Any]:
+        return {"id": project, "name": project, "domain_id": "default", "enabled": True, "is_domain": False}
 
     def _live(self, token: str) -> Token | None:
         found = self.tokens.get(token)
