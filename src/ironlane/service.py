@@ -36,6 +36,7 @@ from ironlane.api.networking import app as networking
 from ironlane.boot.dhcp import DhcpEngine
 from ironlane.boot.dnsmasq import DnsmasqEngine
 from ironlane.boot.dnsmasq_files import DnsmasqSettings
+from ironlane.boot.image_service import ImageService
 from ironlane.boot.kea import KeaEngine
 from ironlane.boot.kea_config import KeaSettings
 from ironlane.boot.network_boot import FixedBoot
@@ -111,6 +112,7 @@ class Service:
                 service_timeout=timedelta(seconds=settings.service_timeout),
                 clean_priorities=settings.clean_priorities,
                 boot=self.boot or FixedBoot(settings.boot),
+                images=ImageService(settings.image_service) if settings.image_service else None,
                 soft_timeout=timedelta(seconds=settings.soft_power_timeout),
             ),
             ttl=settings.ttl,
@@ -159,6 +161,7 @@ class Service:
                     cabling=settings.cabling,
                     automated_clean=settings.automated_clean,
                     agent_tls=settings.agent_require_tls,
+                    image_service=bool(settings.image_service),
                     identity=self.identity,
                 ),
                 "/fabric": fabric.create(self.store, settings.cabling, self.stopping, self.identity),

@@ -257,6 +257,10 @@ class Settings(BaseSettings):
     agent_api_url: str = ""
     """How the ramdisk's agent reaches the Baremetal API: `ipa-api-url` on the kernel's command line."""
 
+    image_service: str = ""
+    """Address of an image service (Images API v2), where images are looked up whose `image_source` is an id, as nova
+    sends it. No token is shown there, neither by conductors nor by agents, which fetch the images. Empty: none."""
+
     image_dirs: str = ""
     """Directories, with commas, that `file:` URLs of kernels and ramdisks may name files in."""
 

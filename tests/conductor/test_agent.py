@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from ironlane.boot.image_service import ImageService
 from ironlane.model.errors import Conflict, Invalid, Unauthorized
 from ironlane.model.node import Node
 from ironlane.power.base import PowerState
@@ -20,6 +21,7 @@ from ironlane.store.attachments import of_host
 from ironlane.store.database import Store, Tx
 from ironlane.store.subnets import NewSubnet
 from ironlane.store.tables import networks
+from tests.boot.images_api import Images
 from tests.conductor.agents import IMAGE, Ramdisk
 from tests.conductor.site import Site
 
@@ -98,6 +100,39 @@ async def test_a_life_with_an_agent(site: Site) -> None:
         assert active.power_state == PowerState.ON
         gone = {"agent_url", "agent_secret_token", "deploy_steps", "clean_steps", "agent_command", "waiting_for"}
         assert gone.isdisjoint(active.driver_internal_info)
+    site.assert_walls_stood()
+
+
+async def test_an_image_that_is_named_by_its_id(site: Site) -> None:
+    ident = "8f1e0a4e-0000-4000-8000-000000000000"
+    sound = {"status": "active", "os_hash_algo": "sha512", "os_hash_value": hashlib.sha512(IMAGE).hexdigest()}
+    async with Images.running() as images:
+        site.settings = replace(site.settings, images=ImageService(images.url))
+        async with site.conductor():
+            node = await _node(site, instance_info={"image_source": ident})
+            await _available(site, node)
+            await site.attach(node, await site.tenant_port("red"))
+            await site.ask(node, "active")
+            failed = await site.until_state(node, "deploy failed")
+            assert "does not exist" in (failed.last_error or "")
+            await _off_all_networks(site, node)
+
+            images.images[ident] = sound
+            await site.ask(node, "active")
+            async with _ramdisk(site, node, "wait call-back") as ramdisk:
+                active = await site.until_state(node, "active")
+                written = ramdisk.commands.given[1].params["image_info"]
+            assert ramdisk.disk_image == f"{images.url}/v2/images/{ident}/file"
+            assert (written["os_hash_algo"], written["disk_format"]) == ("sha512", "raw")
+            assert active.instance_info == {"image_source": ident}
+            assert "image" not in active.driver_internal_info
+
+            # Somebody has put other bytes in its place: the checksum is the service's.
+            images.images[ident] = {**sound, "os_hash_value": hashlib.sha512(b"other").hexdigest()}
+            await site.ask(node, "rebuild")
+            async with _ramdisk(site, node, "wait call-back"):
+                failed = await site.until_state(node, "deploy failed")
+            assert "checksum" in (failed.last_error or "")
     site.assert_walls_stood()
 
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from ironlane.agent.client import AgentClient
+from ironlane.boot.image_service import ImageService
 from ironlane.boot.network_boot import FixedBoot, NetworkBoot
 from ironlane.model.cabling import CablingPolicy
 from ironlane.model.errors import IronlaneError, Permanent
@@ -100,6 +101,8 @@ class LifecycleSettings:
     attempts: int = 8
     """How often a step is tried while the out-of-band side fails, before the node is failed."""
     boot: NetworkBoot = field(default_factory=FixedBoot)
+    images: ImageService | None = None
+    """Where images that are named by their id are looked up; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

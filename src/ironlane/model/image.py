@@ -23,14 +23,35 @@ TYPES = ("whole-disk", "partition")
 BOOT_MODES = ("uefi", "bios")
 
 
-def check_image(node: Node) -> None:
+LOOKED_UP = "image"
+"""Key in `driver_internal_info`: what an image service said of the image; `of` is the id that it was asked for."""
+
+_UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+
+
+def named_image(node: Node) -> str | None:
+    """The id that the node's image has in an image service; None when it is named by its URL."""
+    source = str(node.instance_info.get("image_source") or "")
+    return source if _UUID.fullmatch(source) else None
+
+
+def is_looked_up(node: Node) -> bool:
+    """Whether it is known what the image service says of the node's image."""
+    return bool((node.driver_internal_info.get(LOOKED_UP) or {}).get("of") == named_image(node))
+
+
+def check_image(node: Node, *, image_service: bool = False) -> None:
     """Refuse a node whose `instance_info` does not say which image to write, or how to know that it is that one.
+
+    With an `image_service` an image may be named by its id there, and the checksum is the service's.
 
     Raises:
         Invalid: names the key that is missing or wrong.
     """
-    _url(node.instance_info, "image_source")
-    _checksum(node.instance_info)
+    if not (image_service and named_image(node)):
+        known = _known(node, node.instance_info)
+        _url(known, "image_source")
+        _checksum(known)
     if _type(node) == "partition" and _megabytes(node.instance_info, "root") is None:
         raise _invalid("root_gb", "is missing: the size in GB of the root partition that the image is written into")
     for name in ("swap", "ephemeral"):
@@ -65,6 +86,7 @@ def check_ramdisk(node: Node) -> None:
 
 def image_info(node: Node, instance: Mapping[str, Any]) -> dict[str, Any]:
     """`image_info` of `standby.prepare_image`. `instance` is the node's `instance_info` with its secrets readable."""
+    instance = _known(node, instance)
     url = str(instance["image_source"])
     algorithm, value = _checksum(instance)
     info: dict[str, Any] = {
@@ -87,6 +109,14 @@ def image_info(node: Node, instance: Mapping[str, Any]) -> dict[str, Any]:
             "configdrive": instance.get("configdrive"),
         }
     return info
+
+
+def _known(node: Node, instance: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`instance_info` with what the image service said in place of the image's id."""
+    if named_image(node) is None or not is_looked_up(node):
+        return instance
+    said = node.driver_internal_info[LOOKED_UP]
+    return {**instance, **{key: value for key, value in said.items() if key != "of"}}
 
 
 def boot_mode(node: Node) -> str:
@@ -120,7 +150,10 @@ def _url(info: Mapping[str, Any], key: str) -> str:
     except ValueError:
         sound = False
     if not sound:
-        raise _invalid(key, "has to be an http(s) URL that the server can fetch; names of an image service are unknown")
+        raise _invalid(
+            key,
+            "has to be an http(s) URL that the server can fetch; no image service (image_service) is configured here",
+        )
     return str(value)
 
 

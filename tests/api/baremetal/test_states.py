@@ -307,6 +307,20 @@ async def test_an_image_is_checked_before_anything_is_deployed(api: Baremetal) -
     assert (await api.put(URL, {"target": "active"})).status == 202
 
 
+async def test_an_image_may_be_named_by_its_id_where_there_is_an_image_service(api: Baremetal) -> None:
+    node = await api.node(driver="ipmi", driver_info={"ipmi_address": "127.0.0.1"})
+    await api.put_in(node, provision_state="available")
+    api = Baremetal(api.store, image_service=True)
+    for source, sound in (("8f1e0a4e-0000-4000-8000-000000000000", True), ("ubuntu", False), ("", False)):
+        await api.patch("/v1/nodes/n1", {"op": "add", "path": "/instance_info", "value": {"image_source": source}})
+        assert (await api.shown("/v1/nodes/n1/validate"))["deploy"]["result"] is sound
+        if not sound:
+            assert "image_source" in fault(await api.put(URL, {"target": "active"}))
+    partition = {"image_source": "8f1e0a4e-0000-4000-8000-000000000000", "image_type": "partition"}
+    await api.patch("/v1/nodes/n1", {"op": "add", "path": "/instance_info", "value": partition})
+    assert "root_gb" in fault(await api.put(URL, {"target": "active"}))
+
+
 async def test_a_ramdisk_of_two_nodes_is_nobodys(api: Baremetal) -> None:
     for number in (1, 2):
         node = await api.node(f"n{number}")

@@ -44,6 +44,7 @@ def create(
     cabling: CablingPolicy | None = None,
     agent_tls: bool = False,
     automated_clean: bool = True,
+    image_service: bool = False,
     identity: Authenticator | None = None,
 ) -> FastAPI:
     """The application.
@@ -56,6 +57,7 @@ def create(
         body_limit: bytes of a request body at the most.
         automated_clean: whether new nodes are cleaned, if they do not say so themselves.
         agent_tls: refuse agents that do not serve their commands over HTTPS.
+        image_service: images may be named by their id in an image service.
         cabling: what becomes of a VIF for a NIC that LLDP has seen elsewhere.
         identity: finds out who makes a request; None: everybody is an admin.
     """
@@ -68,7 +70,13 @@ def create(
     )
     app.state.store = store
     settings = Settings(
-        heartbeat_timeout, conductor_timeout, max_limit, cabling or CablingPolicy(), automated_clean, agent_tls
+        heartbeat_timeout,
+        conductor_timeout,
+        max_limit,
+        cabling or CablingPolicy(),
+        automated_clean,
+        agent_tls,
+        image_service,
     )
     for route in ROUTES:
         app.add_api_route(

@@ -37,6 +37,8 @@ class Settings:
     """What new nodes have as their `automated_clean`."""
     agent_tls: bool = False
     """Agents that do not serve their commands over HTTPS are refused."""
+    image_service: bool = False
+    """Conductors look images up that are named by their id."""
 
 
 @dataclass(frozen=True, slots=True)

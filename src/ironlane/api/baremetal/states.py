@@ -115,7 +115,7 @@ async def provision(call: Call) -> Response:
             require(call.version, 41, "target abort in inspect wait")
         _require_supported(node, verb)
         if verb in {Verb.ACTIVE, Verb.REBUILD} and node.provision_state in VERBS[Verb(verb)]:
-            require_deployable(node)
+            require_deployable(call, node)
             if node.deploy_interface == "direct":
                 check_configdrive(body.get("configdrive"))
         nodes.request_state(tx, node, verb, _instructions(node, body))

@@ -34,7 +34,7 @@ async def validate(call: Call) -> Response:
             "boot": lambda: None if interface(node, "boot") == "fake" else _check_boot(tx, node),
             "inspect": lambda: _check_boot(tx, node),
             "rescue": lambda: _check_boot(tx, node),
-            "deploy": lambda: require_deployable(node),
+            "deploy": lambda: require_deployable(call, node),
             "storage": lambda: None,
         }
         unused = {kind for kind in INTERFACES if interface(node, kind) == f"no-{kind}"}
@@ -98,13 +98,13 @@ def _check_network(tx: Tx, call: Call, node: Node) -> None:
                 raise Invalid(f"{purpose}_network {ident!r} is a tenant network; it has to be a provider VLAN")
 
 
-def require_deployable(node: Node) -> None:
+def require_deployable(call: Call, node: Node) -> None:
     """Refuse a node whose `instance_info` lacks what its deploy interface cannot work without.
 
     Raises:
         Invalid: the missing or wrong key by name.
     """
     if node.deploy_interface == "direct":
-        check_image(node)
+        check_image(node, image_service=call.settings.image_service)
     elif node.deploy_interface == "ramdisk":
         check_ramdisk(node)

@@ -27,7 +27,7 @@ from ironlane.conductor.phases.ramdisk import NOBODY, await_ramdisk, join_provid
 from ironlane.conductor.phases.tenant import admit, join_tenant, tenant_joined
 from ironlane.conductor.work import OFF, ON, Done, Result, Wait, Work
 from ironlane.model.errors import IronlaneError, Permanent
-from ironlane.model.image import boot_mode, check_image, image_info
+from ironlane.model.image import LOOKED_UP, boot_mode, check_image, image_info, is_looked_up, named_image
 from ironlane.model.states import ProvisionState as S
 from ironlane.power.base import BootDevice, PowerState
 from ironlane.store import ports, vifs
@@ -41,7 +41,7 @@ ASKED = "user_deploy_steps"
 """Key in `driver_internal_info`: the steps that a client asked for, beside those that have a priority."""
 
 FORGET: Mapping[str, None] = dict.fromkeys(
-    ("deploy_steps", "deploy_step_index", "deploy_reboot", "deploy_restarts", "hardware_manager_version")
+    (LOOKED_UP, "deploy_steps", "deploy_step_index", "deploy_reboot", "deploy_restarts", "hardware_manager_version")
 )
 
 WRITE: Step = {"interface": "deploy", "step": "write_image", "priority": 80}
@@ -64,9 +64,20 @@ async def deploy(work: Work) -> Result:
     held_up = await work.write(lambda tx: admit(tx, work.node, work.settings.cabling))
     if held_up is not None:
         return held_up
+    looked_up = await _look_up(work)
+    if looked_up is not None:
+        return looked_up
     if work.node.deploy_interface == "ramdisk":
         return await prepare_ramdisk(work)
     return await join_provider(work, Phase.PROVISIONING, S.DEPLOY_WAIT)
+
+
+async def _look_up(work: Work) -> Result | None:
+    """What the image service says of an image that is named by its id; None when that is known."""
+    image, service = named_image(work.node), work.settings.images
+    if work.node.deploy_interface != "direct" or image is None or service is None or is_looked_up(work.node):
+        return None
+    return Done(info={LOOKED_UP: {"of": image, **await service.find(image)}})
 
 
 async def await_deployed(work: Work) -> Result:
