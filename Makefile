@@ -39,7 +39,7 @@ test: $(VENV)/.dev    ## all tests; says plainly what it leaves out on this mach
 test-lab: $(VENV)/.dev ## a QEMU machine through its whole life: one or two minutes; needs packages (docs/lab.md)
 	$(BIN)/python -m pytest tests/machines -m machines
 
-test-openstack: $(VENV)/.dev ## real Neutron, Ironic and agent beside Ironlane; makes their environments on first use (mariadb-server)
+test-openstack: $(VENV)/.dev ## real Neutron, Ironic, agent and nova beside Ironlane; makes their environments first (mariadb-server)
 	$(BIN)/python -m tests.openstack.prepare
 	$(BIN)/python -m pytest -n 2 tests/openstack -m openstack
 
@@ -56,7 +56,7 @@ format: $(VENV)/.dev  ## put the source into its standard form
 lock:           ## pin the newest versions of all dependencies
 	$(LOCK) --upgrade pyproject.toml --extra postgresql -o requirements/runtime.lock
 	$(LOCK) --upgrade requirements/dev.in -o requirements/dev.lock
-	for peer in bench-peer openstack-ironic openstack-ipa; do \
+	for peer in bench-peer openstack-ironic openstack-ipa openstack-nova; do \
 	    $(LOCK) --upgrade requirements/$$peer.in -o requirements/$$peer.lock || exit; done
 
 clean:          ## remove the virtual environment and caches

@@ -11,14 +11,15 @@ from typing import Any
 
 from bench.environments import Unavailable
 from bench.fabric.peer import mariadb
-from tests.openstack import ipa, ironic, neutron
+from tests.openstack import ipa, ironic, neutron, nova
 
 
 async def main() -> None:
     """One that cannot be made is told of; the tests that need it are skipped."""
     begun = time.monotonic()
     async with asyncio.TaskGroup() as tasks:
-        for name, make in {"neutron": _neutron, "ironic": _ironic, "ironic-python-agent": _agent}.items():
+        makers = {"neutron": _neutron, "ironic": _ironic, "ironic-python-agent": _agent, "nova": _nova}
+        for name, make in makers.items():
             tasks.create_task(_made(name, make, begun))
 
 
@@ -46,6 +47,10 @@ async def _agent() -> None:
 
 async def _ironic() -> None:
     await asyncio.to_thread(ironic.environment)
+
+
+async def _nova() -> None:
+    await asyncio.to_thread(nova.environment)
 
 
 if __name__ == "__main__":
