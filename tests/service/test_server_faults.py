@@ -99,9 +99,13 @@ class Site:
 
 
 @pytest.fixture
-async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, secret in SECRETS.items():
         monkeypatch.setenv(name, secret)
+
+
+@pytest.fixture
+async def site(tmp_path: Path, secrets: None) -> AsyncIterator[Site]:
     async with _site(tmp_path) as made:
         yield made
         assert made.watch.violations == []
@@ -111,15 +115,20 @@ async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 async def _site(folder: Path, **changes: Any) -> AsyncIterator[Site]:
     async with running_gateway() as gateway:
         boot = environment(description(), gateway)
+        usual = {
+            "boot_file": boot["IRONLANE_BOOT_FILE"],
+            "report_timeout": 4.0,
+            "agent_silence": 3.0,
+            "node_attempts": 2,
+        }
         settings = Settings(
             port=free_port(),
             database_url=f"sqlite:///{folder}/service.sqlite",
             hostname="c1",
             tftp_server=boot["IRONLANE_TFTP_SERVER"],
-            boot_file=boot["IRONLANE_BOOT_FILE"],
             agent_proxy=boot["IRONLANE_AGENT_PROXY"],
             power_sync_interval=0.2,
-            **({"report_timeout": 4.0, "agent_silence": 3.0, "node_attempts": 2} | changes),
+            **(usual | changes),
         )
         server = Server(settings)
         power = RedfishPower(timeout=2.0, patience=Patience(0.05, 0.5))
@@ -189,6 +198,16 @@ async def test_a_server_that_never_reports_is_given_up(site: Site) -> None:
     await site.failed("clean failed", "no report from the ramdisk within 0:00:04", "look at the server's console")
     site.server.pxe_nics = nics
     await site.cleaned_again()
+
+
+async def test_a_boot_file_that_is_not_there_is_no_end_of_waiting(tmp_path: Path, secrets: None) -> None:
+    async with _site(tmp_path, boot_file="misspelt") as site:
+        await site.ask("manage")
+        await site.until_state("manageable")
+        await site.ask("provide")
+        await site.failed("clean failed", "no report from the ramdisk within 0:00:04", "boot files that are not there")
+        assert [line for line in site.server.journal if "misspelt" in line], list(site.server.journal)
+        assert site.watch.violations == []
 
 
 async def test_an_agent_that_dies_half_way_is_given_up(site: Site) -> None:

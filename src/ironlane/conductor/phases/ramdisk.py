@@ -55,7 +55,7 @@ async def await_ramdisk(work: Work, following: ProvisionState, agent: Callable[[
     if left <= timedelta(0):
         return Failed(
             f"no report from the ramdisk within {work.settings.report_timeout}; look at the server's console:"
-            " does it boot over PXE, and from the right NIC?"
+            " does it boot over PXE, and from the right NIC? The conductor's log names boot files that are not there"
         )
     return Wait("the ramdisk's report", min(left, timedelta(seconds=10)))
 
