@@ -8,7 +8,7 @@ use warnings;
 use Socket;
 
 use constant { AF_PACKET => 17, LLDP => 0x88cc, SOL_PACKET => 263, PACKET_ADD_MEMBERSHIP => 1, MULTICAST => 0 };
-use constant { PORT => 9999, LLDP_PATIENCE => 12, NAME => 'ironlane-lab' };
+use constant { PORT => 9999, LLDP_PATIENCE => 30, NAME => 'ironlane-lab' };
 use constant VERSION => { generic_hardware_manager => '1' };
 
 $| = 1;
