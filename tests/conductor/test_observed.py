@@ -21,7 +21,6 @@ from tests.conductor.test_fabric import bind, settled, until_status
 async def site(store: Store) -> Site:
     made = Site(store)
     await made.furnish()
-    made.audit = timedelta(milliseconds=100)
     await follow(made, DriftPolicy.OBSERVE)
     return made
 
@@ -31,7 +30,20 @@ async def follow(site: Site, policy: DriftPolicy) -> None:
     await site.store.write(lambda tx: tx.execute(sa.update(switch_rows).values(**change)))
 
 
+async def test_what_others_wrote_since_the_last_look_counts(site: Site) -> None:
+    """An observed switch is looked at whenever something is asked of it, however fresh the last look is."""
+    async with site.conductor():
+        await settled(site)
+        vlan = Vlan(200)
+        for leaf in site.leaves.values():
+            leaf.carried["p1"] = PortConfig(untagged=vlan, lag=Lag(1, LagMode.LACP))
+        _, port = await bind(site, 1, "red")
+        assert await site.vlan(port) == vlan
+        await until_status(site, port, "ACTIVE")
+
+
 async def test_nothing_is_written_and_what_is_there_already_is_active(site: Site) -> None:
+    site.audit = timedelta(milliseconds=100)
     sent: list[Plan] = []
     for leaf in site.leaves.values():
         leaf.refuse = lambda _change: pytest.fail("written to")
@@ -68,6 +80,8 @@ async def test_it_follows_its_rows_once_it_is_told_to(site: Site) -> None:
 
 
 async def test_a_switch_that_saves_is_not_made_to(site: Site) -> None:
+    site.audit = timedelta(milliseconds=100)
+
     class SavingSwitch(MemorySwitch):
         saved = 0
 

@@ -162,7 +162,13 @@ class FabricLoop:
         """What the switch carries: as it was read back by this very session not long ago, or as read now."""
         now = self._store.now()
         fresh = session.observed_at is not None and now - session.observed_at < self._settings.audit * 0.8
-        if fresh and not seen.audit_due and seen.ports.names <= session.observed.keys() | session.missing:
+        others = seen.policy is DriftPolicy.OBSERVE  # somebody else writes to it, at any time
+        if (
+            fresh
+            and not others
+            and not seen.audit_due
+            and seen.ports.names <= session.observed.keys() | session.missing
+        ):
             outcome.observed, outcome.missing = session.observed, session.missing
             outcome.drifted = drift(seen.verified, outcome.observed)  # on record, and still to be tolerated
             return
