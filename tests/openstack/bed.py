@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import bcrypt
 import openstack
 from keystoneauth1.exceptions import ClientException
 from openstack.connection import Connection
@@ -26,6 +27,9 @@ PATIENCE = 180.0
 PROVISIONING = 3000
 """The VLAN of the provider network `provisioning`."""
 
+USERNAME, PASSWORD = "neutron", "neutron-5xq0wz81"
+"""What Ironlane asks everybody for."""
+
 AWAY = (SDKException, ClientException)
 """What openstacksdk raises while Neutron is not there, or says no."""
 
@@ -35,6 +39,10 @@ async def until(true: Callable[[], Awaitable[bool]], what: str) -> None:
     while not await true():
         assert time.monotonic() < end, f"waited {PATIENCE} s for {what}"
         await asyncio.sleep(0.2)
+
+
+def with_credentials(url: str) -> str:
+    return url.replace("://", f"://{USERNAME}:{PASSWORD}@")
 
 
 class Cloud:
@@ -95,7 +103,7 @@ class Bed:
         self.rack = rack
         self.folder = folder
         self.url = f"http://127.0.0.1:{port}"
-        self.ironlane = Client(self.url)
+        self.ironlane = Client(with_credentials(self.url))
         self.neutron: Neutron
         self.cloud: Cloud
         self._env = env
@@ -109,13 +117,18 @@ class Bed:
         port = free_port()
         async with AsyncExitStack() as stack:
             gateway = await stack.enter_async_context(running_gateway())
-            rack = await stack.enter_async_context(virtual_rack(description(), f"http://127.0.0.1:{port}", gateway))
-            bed = cls(folder, rack, environment(rack.description, gateway), port)
+            url = with_credentials(f"http://127.0.0.1:{port}")
+            rack = await stack.enter_async_context(virtual_rack(description(), url, gateway))
+            file = folder / "htpasswd"
+            file.write_text(f"{USERNAME}:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}\n")
+            asking = {"IRONLANE_AUTH_STRATEGY": "http_basic", "IRONLANE_HTPASSWD_FILE": str(file)}
+            bed = cls(folder, rack, environment(rack.description, gateway) | asking, port)
             await stack.enter_async_context(bed.ironlane)
             stack.push_async_callback(bed.kill_ironlane)
             await bed.start_ironlane()
             await enrol(bed.ironlane, rack)
-            bed.neutron = await stack.enter_async_context(Neutron.running(made, folder, bed.url))
+            access = {"auth_type": "http_basic", "username": USERNAME, "password": PASSWORD, "url": bed.url}
+            bed.neutron = await stack.enter_async_context(Neutron.running(made, folder, access))
             bed.cloud = await stack.enter_async_context(Cloud.connected(bed.neutron.url))
             yield bed
 

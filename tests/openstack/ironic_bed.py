@@ -47,6 +47,7 @@ class IronicBed:
         self.vlans: dict[int, str] = {vlan: name for name, vlan in VLANS.items()}
         self.history = History(rack, lambda vlan: self.vlans.get(vlan, f"VLAN {vlan}"))
         self.watch = rack.watch(VLANS.values(), lambda vlan: "tenant" if vlan not in VLANS.values() else None)
+        self.ironic_url = ""
         self._ironic: Connection
 
     @classmethod
@@ -80,6 +81,7 @@ class IronicBed:
                 credentials=credentials,
             )
             at = await stack.enter_async_context(ironic.running(made, folder, other, site))
+            bed.ironic_url = at
             bed._ironic = stack.enter_context(_connected(at))
             await until(bed._has_drivers, "Ironic's conductor to start")
             yield bed

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -37,8 +37,8 @@ class Neutron:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, made: Path, folder: Path, ironlane: str) -> AsyncIterator[Neutron]:
-        """`ironlane` is the URL of the service that binds for it."""
+    async def running(cls, made: Path, folder: Path, ironlane: Mapping[str, str]) -> AsyncIterator[Neutron]:
+        """`ironlane` are options of the driver: where the service is that binds for it, and how to log in."""
         await asyncio.to_thread(_install, folder / "driver")
         with socket.create_server(("127.0.0.1", 0)) as taken:
             neutron = cls(made, folder, taken.getsockname()[1])
@@ -100,7 +100,8 @@ def _install(target: Path) -> None:
     subprocess.run([sys.executable, "-m", "pip", *arguments], check=True)
 
 
-def _configuration(folder: Path, made: Path, database: str, ironlane: str) -> str:
+def _configuration(folder: Path, made: Path, database: str, ironlane: Mapping[str, str]) -> str:
+    options = "\n".join(f"{name} = {value}" for name, value in ironlane.items())
     return f"""[DEFAULT]
 core_plugin = ml2
 service_plugins = trunk
@@ -125,6 +126,6 @@ extension_drivers =
 [ml2_type_vlan]
 network_vlan_ranges = {PHYSICAL_NETWORK}:3001:3099
 [ironlane]
-url = {ironlane}
+{options}
 provider_networks = provisioning
 """
