@@ -297,7 +297,8 @@ async def test_what_stays_where_it_is_is_told(run: Command, old: Site, new: Site
     found["trunks"], networks = [], {n["name"]: n for n in found["networks"]}
     networks["tagged"]["provider:network_type"] = "vxlan"
     networks["cleaning"].update({f"provider:{key}": None for key in ("network_type", "segmentation_id")})
-    router = dict(found["ports"][0], id="11111111-1111-4111-8111-111111111111", device_owner="network:router_interface")
+    red = next(port for port in found["ports"] if port["network_id"] == networks["red"]["id"])
+    router = dict(red, id="11111111-1111-4111-8111-111111111111", device_owner="network:router_interface")
     found["ports"].append(
         router | {"binding:vnic_type": "normal", "binding:vif_type": "ovs", "binding:host_id": "net-1"}
     )
