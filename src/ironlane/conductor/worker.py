@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 _QUIET = (0.02, 0.25)
 """Least and most seconds without a hint after which nothing more is waited for: half of what the last run took."""
-_GATHER = 4.0
+_GATHER = 8.0
 """The next run waits up to so many times as long as the last one took, while hints keep coming."""
 _GATHER_MOST = 2.0
 """Seconds that it waits at the most."""
@@ -133,7 +133,7 @@ class Worker:
 
         A run costs a switch much, and one more port in it little. So while hints for the id keep coming, and while
         somebody keeps asking for something (for any id: a fleet that moves is spread over all of them), the next run
-        waits; in proportion to the last one, so that nobody waits much longer for company than for the work itself.
+        waits; in proportion to the last one, so that a quick switch is not kept from its work for long.
         What other ids' runs lead to is not waited for: one switch's second generation need not see all the others'
         first.
         """

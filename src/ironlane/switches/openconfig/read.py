@@ -29,8 +29,8 @@ def observation(reply: etree._Element, wanted: Collection[str], dialect: Dialect
     interfaces = _all(reply, "nc:data/if:interfaces/if:interface")
     lacp = _all(reply, "nc:data/lacp:lacp/lacp:interfaces/lacp:interface")
     return meaning.observation(
-        {_leaf(element, "if:name"): _interface(element) for element in interfaces},
-        {_leaf(element, "lacp:name"): _lacp(element) for element in lacp},
+        {here.leaf(INTERFACES, "name"): _interface(here) for here in map(_Children, interfaces)},
+        {here.leaf(LACP, "name"): _lacp(here) for here in map(_Children, lacp)},
         wanted,
         dialect,
     )
@@ -72,8 +72,7 @@ class _Children:
         return self._found.get(f"{{{namespace}}}{name}")
 
 
-def _interface(element: etree._Element) -> Interface:
-    here = _Children(element)
+def _interface(here: _Children) -> Interface:
     config = here.inside(INTERFACES, "config")
     ethernet, aggregation = here.inside(ETHERNET, "ethernet"), here.inside(AGGREGATE, "aggregation")
     agreed = aggregation.inside(AGGREGATE, "config")
@@ -101,8 +100,8 @@ def _switched_vlan(parent: _Children) -> SwitchedVlan | None:
     )
 
 
-def _lacp(element: etree._Element) -> Lacp:
-    config = _Children(element).inside(LACP, "config")
+def _lacp(here: _Children) -> Lacp:
+    config = here.inside(LACP, "config")
     return Lacp(
         mode=config.leaf(LACP, "lacp-mode"),
         interval=config.leaf(LACP, "interval"),
