@@ -35,15 +35,21 @@ class Described:
     """One API: its application, and how to have it as it is at first.
 
     `prepare` is called before the requests of each operation, and tells what is there then, under the same keys always.
+    `query` are parameters that always have the same value where they are sent.
     """
 
-    def __init__(self, app: FastAPI, prepare: Callable[[], Awaitable[Known]]) -> None:
+    def __init__(
+        self, app: FastAPI, prepare: Callable[[], Awaitable[Known]], *, query: Mapping[str, Any] | None = None
+    ) -> None:
         self._prepare = prepare
         self._known: Known = asyncio.run(prepare())
         for name in self._known:
             if "{" not in name:
                 schemathesis.openapi.format(name, self._one_of(name))
         self._schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+        self._schema.hook("map_query")(
+            lambda _, values: values and {name: (query or {}).get(name, value) for name, value in values.items()}
+        )
         self._schema.hook("flatmap_path_parameters")(
             lambda context, values: self._lead_somewhere(context.operation.path, values or {})
         )

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-import structlog
 
 from ironlane.api.networking import agents, answers
 from ironlane.model.network import VnicType
 from ironlane.model.quota import DEFAULT_LIMITS
 from ironlane.store import leases, networks, ports, rbac, subnets, trunks
-from ironlane.store.database import Store, Tx, open_store
+from ironlane.store.database import Store, Tx
 from ironlane.store.leases import Membership
 from ironlane.store.networks import NewNetwork
 from ironlane.store.ports import NewPort
@@ -28,22 +23,6 @@ from ironlane.store.trunks import NewSubPort, NewTrunk
 from tests.api.described import Described, Known
 from tests.api.networking import site
 from tests.api.networking.conftest import Networking, application
-
-
-@pytest.fixture
-def quiet() -> Iterator[None]:
-    """Without a line in the log for each of many requests."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.fixture
-def open_database(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path}/api.sqlite")
-    asyncio.run(opened.write(lambda tx: metadata.create_all(tx.connection)))
-    yield opened
-    asyncio.run(opened.close())
 
 
 def furnish(tx: Tx) -> Known:

@@ -27,13 +27,20 @@ def create(
     policy: CablingPolicy | None = None,
     stopping: asyncio.Event | None = None,
     identity: Authenticator | None = None,
+    *,
+    patience: float = foresight.PATIENCE,
 ) -> FastAPI:
     """The fabric API on an open store. `policy` says for how long what LLDP told counts.
 
     Once `stopping` is set nobody is kept waiting for events any more. `identity` finds out who makes a request; None:
-    everybody is an admin.
+    everybody is an admin. `patience` are the seconds that a conductor may take to answer what it would send.
     """
-    app = FastAPI(title="Ironlane fabric API", version="1", redirect_slashes=False)
+    app = FastAPI(
+        title="Ironlane fabric API",
+        version="1",
+        redirect_slashes=False,
+        responses={"default": {"model": failures.Refusal, "description": "It was refused, or failed."}},
+    )
     failures.install(app, identity)
     app.include_router(_versions())
     for routes in (
@@ -41,7 +48,7 @@ def create(
         physical_networks.router(store),
         records.router(store),
         cabling.router(store, policy or CablingPolicy()),
-        foresight.router(store, policy or CablingPolicy()),
+        foresight.router(store, policy or CablingPolicy(), patience),
         takeover.router(store),
     ):
         app.include_router(routes, dependencies=[Depends(_by_rule("fabric"))])

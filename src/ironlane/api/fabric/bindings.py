@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from ironlane.api.fabric.bodies import EventsQuery, ForeignBindingBody, WithdrawQuery, require_uuid
-from ironlane.api.fabric.views import foreign_binding_view
+from ironlane.api.fabric.views import MADE, foreign_binding_view
 from ironlane.model.errors import Invalid
 from ironlane.store import foreign_bindings
 from ironlane.store.database import Hint, Store, Tx
@@ -41,7 +41,7 @@ def router(store: Store, stopping: asyncio.Event) -> APIRouter:
         """One binding: what is asked for, and what became of it."""
         return foreign_binding_view(await store.read(lambda tx: foreign_bindings.get(tx, ident)))
 
-    @routes.put("/{ident}")
+    @routes.put("/{ident}", responses=MADE)
     async def put_binding(ident: str, body: ForeignBindingBody, response: Response) -> dict[str, Any]:
         """Bind a network port (201), or bind it otherwise (200); durable when answered. Repeating it is harmless."""
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from ironlane.api import http
@@ -18,6 +19,24 @@ PUBLIC = (("GET", "/"), ("GET", "/v1"))
 
 BODY_LIMITS = {"/v1/takeover": 64 << 20}
 """Bytes of a body by path: a whole Neutron and Ironic at once, so that a dry run tells about all of it."""
+
+
+class Fault(BaseModel):
+    """`code` is what programs match on; `field` is the path of what was wrong in the request, if it was one part."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: str
+    message: str
+    field: str | None
+
+
+class Refusal(BaseModel):
+    """Every answer with a status of 400 or more."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    error: Fault
 
 
 def install(app: FastAPI, identity: Authenticator | None = None) -> None:

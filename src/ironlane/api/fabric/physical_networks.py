@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from ironlane.api.fabric.bodies import PhysicalNetworkBody, require_name
+from ironlane.api.fabric.views import MADE
 from ironlane.model.inventory import VlanRange
 from ironlane.model.network import PhysicalNetwork
 from ironlane.store import physical_networks, tenant_vlans
@@ -23,7 +24,7 @@ def router(store: Store) -> APIRouter:
         found = await store.read(physical_networks.all_)
         return {"physical_networks": [_view(network) for network in found]}
 
-    @routes.put("/{name}")
+    @routes.put("/{name}", responses=MADE)
     async def put_physical_network(name: str, body: PhysicalNetworkBody, response: Response) -> dict[str, Any]:
         """Add a physical network (201) or change one (200)."""
         require_name(name)

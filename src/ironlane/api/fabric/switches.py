@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from ironlane.api.fabric.bodies import SwitchBody, Text, require_name
-from ironlane.api.fabric.views import port_view, switch_view
+from ironlane.api.fabric.views import MADE, port_view, switch_view
 from ironlane.model.fabric import Attachment, SwitchId
 from ironlane.store import attachments, switches
 from ironlane.store.database import Store, Tx
@@ -37,7 +37,7 @@ def router(store: Store) -> APIRouter:
         """One switch."""
         return await store.read(lambda tx: _view(tx, name))
 
-    @routes.put("/{name}")
+    @routes.put("/{name}", responses=MADE)
     async def put_switch(name: str, body: SwitchBody, response: Response) -> dict[str, Any]:
         """Enrol a switch (201) or replace what is said about it (200). An equal body changes nothing."""
         spec = body.spec(require_name(name))

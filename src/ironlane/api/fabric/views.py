@@ -16,6 +16,9 @@ from ironlane.store.plans import PlanRecord, changes_to_json
 from ironlane.store.restore import Action, Binding, Lost
 from ironlane.store.switches import OwnedPort, SwitchRecord
 
+MADE: dict[int | str, dict[str, Any]] = {201: {"model": dict[str, Any], "description": "It was not there before."}}
+"""What a PUT answers besides 200."""
+
 
 def switch_view(record: SwitchRecord, ports: Collection[str]) -> dict[str, Any]:
     """A switch: what the operator said, and how far the fabric loop has come with it."""
