@@ -86,6 +86,7 @@ class Service:
                 timeout=settings.switch_timeout,
                 last_retry=timedelta(seconds=settings.switch_retry),
                 audit=timedelta(seconds=settings.audit_interval),
+                files=settings.switch_files_dir,
             ),
         )
         services = settings.boot_services

@@ -135,6 +135,10 @@ class Settings(BaseSettings):
     switch_timeout: float = 30.0
     """How long one exchange with a switch may take."""
 
+    switch_files_dir: Path | None = None
+    """Directory of the files that options of switches name: `known_hosts`, `private_key`, `platform_file`, `tls_ca`,
+    `tls_certificate`, `tls_key`. None: those options are refused."""
+
     switch_retry: float = 60.0
     """Longest time between two attempts at a switch that fails. The first comes after 0.5 s, then twice that."""
 

@@ -171,7 +171,6 @@ async def test_keystone_says_no(asks_keystone: Service, keystone: FakeKeystone) 
 
 @pytest.mark.parametrize("challenge", ['Basic realm="x"', "Keystone uri=x"])
 async def test_nothing_is_sent_over_plain_http_to_another_host(challenge: str) -> None:
-    from ironlane.cli.credentials import answer_to
 
     environ = {**ALICE, "OS_TOKEN": "token"}
     with pytest.raises(NotLoggedIn, match="not https"):

@@ -263,6 +263,13 @@ BROKEN = {
         "switches[2].port",
         "65536 is not from 1 to 65535",
     ),
+    "a file is named by its path": (
+        "options: {confirm_timeout: 60}",
+        "options: {known_hosts: /etc/ssh/ssh_known_hosts}",
+        37,
+        "switches[0].options",
+        "known_hosts must be the name",
+    ),
     "options are no mapping": (
         "options: {confirm_timeout: 60}",
         "options: [60]",

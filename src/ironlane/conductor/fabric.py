@@ -13,9 +13,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import structlog
 
+from ironlane.conductor import switch_files
 from ironlane.conductor.foresight import aim, foresee, told
 from ironlane.conductor.members import Members
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
@@ -47,6 +49,8 @@ class FabricSettings:
     timeout: float = 30.0
     audit: timedelta = timedelta(minutes=5)
     """How often a switch is read although nobody asked for a change, to find what somebody else changed."""
+    files: Path | None = None
+    """Where the files are that switches' options name."""
 
 
 @dataclass(slots=True)
@@ -297,7 +301,7 @@ class FabricLoop:
             port=seen.port,
             username=seen.username,
             secret=self._read_secret(seen.secret_ref) if seen.secret_ref else "",
-            options=seen.options,
+            options=switch_files.named(seen.options, self._settings.files),
             timeout=self._settings.timeout,
         )
         session = self._sessions.get(seen.id)

@@ -7,10 +7,10 @@ by the service for its spelling.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ironlane.model.fabric import VLAN_MAX, VLAN_MIN
 
@@ -36,12 +36,25 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 SECRET_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 """Name of a secret. It is also a file name, so `.` and `..` alone are refused by `is_secret_name`."""
 
+FILE_OPTIONS = frozenset({"known_hosts", "private_key", "platform_file", "tls_ca", "tls_certificate", "tls_key"})
+"""Options of switches that name a file. What is given is a name in the service's `switch_files_dir`, never a path:
+whoever may describe switches must not get to have any file of the host read."""
+
 PORT_NAME_LENGTH = 64
 
 
 def is_secret_name(text: str) -> bool:
     """Whether `text` may name a secret."""
     return SECRET_NAME.fullmatch(text) is not None and text.strip(".") != ""
+
+
+def file_option_problem(options: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first option that should name a file and does not, and why; or None."""
+    for option in sorted(FILE_OPTIONS & options.keys()):
+        name = options[option]
+        if name and not (isinstance(name, str) and is_secret_name(name)):
+            return option, "must be the name (A-Z a-z 0-9 _ . -) of a file in switch_files_dir, not a path"
+    return None
 
 
 def is_port_name(text: str) -> bool:

@@ -9,7 +9,7 @@ import yaml
 
 from ironlane.model.errors import Invalid
 from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, DriftPolicy
-from ironlane.model.inventory import NAME, SwitchKind, is_secret_name, ranges_problem
+from ironlane.model.inventory import NAME, SwitchKind, file_option_problem, is_secret_name, ranges_problem
 from ironlane.model.link import bond_options, lag_mode, normal_mac, normal_switch_id
 from ironlane.model.secrets import is_secret
 from ironlane.site import types
@@ -190,6 +190,10 @@ def _switch(fields: Fields) -> types.Switch:
         datapath_id = ""
     if not fields.text("mac") and not fields.text("datapath_id"):
         fields.problem("mac", "or datapath_id must be given: links name the switch by one of them")
+    options = fields.free("options")
+    wrong = file_option_problem(options)
+    if wrong is not None:
+        fields.problem("options", f"{wrong[0]} {wrong[1]}")
     return types.Switch(
         name=_name(fields),
         kind=fields.text("kind", required=True, check=_one_of([kind.value for kind in SwitchKind])),
@@ -206,7 +210,7 @@ def _switch(fields: Fields) -> types.Switch:
         mlag_peer=fields.text("mlag_peer") or None,
         policy=fields.text("policy", check=_one_of([policy.value for policy in DriftPolicy]))
         or DriftPolicy.REPAIR.value,
-        options=fields.free("options"),
+        options=options,
     )
 
 

@@ -11,7 +11,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ironlane.model.errors import Invalid
 from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, AttachmentState, DriftPolicy, Side, SwitchId, Vlan
-from ironlane.model.inventory import NAME, SwitchKind, VlanRange, is_port_name, is_secret_name, ranges_problem
+from ironlane.model.inventory import (
+    NAME,
+    SwitchKind,
+    VlanRange,
+    file_option_problem,
+    is_port_name,
+    is_secret_name,
+    ranges_problem,
+)
 from ironlane.model.link import normal_mac, normal_switch_id
 from ironlane.store.foreign_bindings import ForeignWish
 from ironlane.store.foresight import Target
@@ -139,8 +147,11 @@ class SwitchBody(Body):
         """The same for the store.
 
         Raises:
-            Invalid: no way for a link to name the switch.
+            Invalid: no way for a link to name the switch; an option that is to name a file and does not.
         """
+        problem = file_option_problem(self.options)
+        if problem is not None:
+            raise Invalid(problem[1], field=f"options.{problem[0]}")
         if self.mac is None and self.datapath_id is None:
             raise Invalid("or datapath_id must be given: links name the switch by one of them", field="mac")
         return SwitchSpec(
