@@ -24,19 +24,17 @@ class Caller:
     project_id: str = ""
     roles: frozenset[str] = field(default_factory=frozenset)
     is_system: bool = False
+    # Asked several times by every request, so worked out once.
+    is_admin: bool = field(init=False, compare=False)
+    """May do everything, to everything."""
+    sees_all: bool = field(init=False, compare=False)
+    """Nothing is hidden from it, whoever's it is."""
 
     def __post_init__(self) -> None:
-        implied = {other for role in self.roles for other in _IMPLIED.get(role, ())}
-        object.__setattr__(self, "roles", self.roles | implied)
-
-    @property
-    def is_admin(self) -> bool:
-        """May do everything, to everything."""
-        return "admin" in self.roles
-
-    @property
-    def is_service(self) -> bool:
-        return "service" in self.roles
+        roles = self.roles | {other for role in self.roles for other in _IMPLIED.get(role, ())}
+        sees_all = bool({"admin", "service"} & roles) or (self.is_system and "reader" in roles)
+        for name, value in (("roles", roles), ("is_admin", "admin" in roles), ("sees_all", sees_all)):
+            object.__setattr__(self, name, value)
 
 
 ADMIN = frozenset({"admin"})

@@ -63,7 +63,7 @@ def _is(caller: Caller, role: str, project: str) -> bool:
 
 _HOLDS: Mapping[Grant, Callable[[Caller, Target], bool]] = {
     Grant.ADMIN: lambda caller, _: caller.is_admin,
-    Grant.SERVICE: lambda caller, _: caller.is_service,
+    Grant.SERVICE: lambda caller, _: "service" in caller.roles,
     Grant.SYSTEM_READER: lambda caller, _: caller.is_system and "reader" in caller.roles,
     Grant.MEMBER: lambda caller, _: _is(caller, "member", caller.project_id),
     Grant.READER: lambda caller, _: _is(caller, "reader", caller.project_id),
@@ -267,11 +267,6 @@ def possible(caller: Caller, rule: str) -> bool:
     """
     own = caller.project_id
     return allowed(caller, rule, Target(own, own, bool(own), own, own))
-
-
-def sees_all(caller: Caller) -> bool:
-    """Whether nothing is hidden from a caller, whoever's it is."""
-    return caller.is_admin or caller.is_service or (caller.is_system and "reader" in caller.roles)
 
 
 def hidden(caller: Caller, rule: str) -> frozenset[str]:

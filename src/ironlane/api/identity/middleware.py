@@ -41,12 +41,13 @@ class Authentication:
         public = list(public)
         self._paths = frozenset((method, path) for method, path in public if "{" not in path)
         self._patterns = [(method, compile_path(path)[0]) for method, path in public if "{" in path]
+        self._methods = frozenset(method for method, _ in public)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if self._is_public(scope["method"], scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/") or "/"):
+        if scope["method"] in self._methods and self._is_public(scope):
             scope[SCOPE] = INTERNAL  # whatever credentials came along
         else:
             try:
@@ -66,7 +67,8 @@ class Authentication:
         answer.headers["WWW-Authenticate"] = self.identity.challenge
         return answer
 
-    def _is_public(self, method: str, path: str) -> bool:
+    def _is_public(self, scope: Scope) -> bool:
+        method, path = scope["method"], scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/") or "/"
         return (method, path) in self._paths or any(
             method == its and pattern.match(path) for its, pattern in self._patterns
         )
