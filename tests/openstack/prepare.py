@@ -11,14 +11,20 @@ from typing import Any
 
 from bench.environments import Unavailable
 from bench.fabric.peer import mariadb
-from tests.openstack import ipa, ironic, neutron, nova
+from tests.openstack import ipa, ironic, keystone, neutron, nova
 
 
 async def main() -> None:
     """One that cannot be made is told of; the tests that need it are skipped."""
     begun = time.monotonic()
     async with asyncio.TaskGroup() as tasks:
-        makers = {"neutron": _neutron, "ironic": _ironic, "ironic-python-agent": _agent, "nova": _nova}
+        makers = {
+            "neutron": _neutron,
+            "ironic": _ironic,
+            "ironic-python-agent": _agent,
+            "nova": _nova,
+            "keystone": _keystone,
+        }
         for name, make in makers.items():
             tasks.create_task(_made(name, make, begun))
 
@@ -51,6 +57,10 @@ async def _ironic() -> None:
 
 async def _nova() -> None:
     await asyncio.to_thread(nova.environment)
+
+
+async def _keystone() -> None:
+    await asyncio.to_thread(keystone.environment)
 
 
 if __name__ == "__main__":
