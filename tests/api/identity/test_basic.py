@@ -117,6 +117,23 @@ async def test_a_password_is_checked_once_also_by_many_at_a_time(
     assert checks == 3
 
 
+async def test_unknown_names_take_as_long_as_known_ones(
+    identity: BasicAuthentication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[bytes] = []
+    real = bcrypt.checkpw
+
+    def seen(password: bytes, hashed_password: bytes) -> bool:
+        checked.append(hashed_password[4:7])
+        assert real(password, hashed_password) is False
+        return False
+
+    monkeypatch.setattr(bcrypt, "checkpw", seen)
+    for name in ("root", "nobody"):
+        assert await refused(identity, basic(name, "wrong"))
+    assert checked == [b"04$", b"04$"], "bcrypt's cost"
+
+
 async def test_the_event_loop_goes_on_while_a_password_is_checked(tmp_path: Path) -> None:
     path = tmp_path / "slow"
     path.write_text(f"root:{bcrypt.hashpw(b'for root', bcrypt.gensalt(11)).decode()}\n")
