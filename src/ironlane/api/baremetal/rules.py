@@ -33,6 +33,7 @@ _READ: Mapping[str, str] = {
     f"{NODE}/bios": "baremetal:node:bios:get",
     f"{NODE}/bios/{{setting}}": "baremetal:node:bios:get",
     f"{NODE}/firmware": "baremetal:node:firmware:get",
+    f"{NODE}/vmedia": "baremetal:node:vmedia:get",
     f"{NODE}/vendor_passthru": "baremetal:node:vendor_passthru",
     f"{NODE}/vendor_passthru/methods": "baremetal:node:vendor_passthru",
     f"{NODE}/volume": "baremetal:volume:list",
@@ -88,6 +89,8 @@ _CHANGE: Mapping[tuple[str, str], str] = {
     ("PUT", f"{NODE}/states/boot_mode"): "baremetal:node:set_boot_mode",
     ("PUT", f"{NODE}/states/secure_boot"): "baremetal:node:set_secure_boot",
     ("PUT", f"{NODE}/management/inject_nmi"): "baremetal:node:inject_nmi",
+    ("POST", f"{NODE}/vmedia"): "baremetal:node:vmedia:attach",
+    ("DELETE", f"{NODE}/vmedia"): "baremetal:node:vmedia:detach",
     **{
         (method, f"{NODE}/vendor_passthru"): "baremetal:node:vendor_passthru"
         for method in ("POST", "PUT", "PATCH", "DELETE")
