@@ -20,7 +20,7 @@ from ironlane.cli.client import Client, Refused, Unreachable
 from ironlane.cli.demo.site_text import CLEANING_VLAN, PROVISIONING_VLAN, site_text
 from ironlane.cli.virtual import BOOT_FILE, boot_server, environment, running_gateway, virtual_rack
 from ironlane.lab.gateway import Gateway
-from ironlane.lab.rack import RackDescription, VirtualRack
+from ironlane.lab.rack import NicDescription, RackDescription, VirtualRack
 from tests.openstack import ironic
 from tests.openstack.bed import AWAY, until
 from tests.service.bench import BMC_PASSWORD, NETWORKING, SECRETS, description, enrol
@@ -130,6 +130,23 @@ class IronicBed:
                 physical_network="physnet1",
                 local_link_connection=link,
             )
+
+    async def enrol_smart_nic(self, **fields: Any) -> NicDescription:
+        """The server, with one NIC that is a switch of its own."""
+        nic = self.description.nics[0]
+        node = await self.ironic("create_node", name="smart", network_interface="neutron", **fields)
+        self.node = str(node.id)
+        link = {"hostname": nic.switch, "port_id": nic.port}
+        await self.ironic(
+            "create_port",
+            node_id=self.node,
+            address=nic.mac,
+            is_pxe_enabled=True,
+            is_smartnic=True,
+            physical_network="physnet1",
+            local_link_connection=link,
+        )
+        return nic
 
     @property
     def redfish(self) -> dict[str, str]:

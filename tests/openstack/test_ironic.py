@@ -104,6 +104,22 @@ async def test_fake_hardware_lives_with_ironlane_for_neutron(made: Path, tmp_pat
         await nothing_left(bed, port)
 
 
+async def test_a_smart_nic_is_a_switch_of_its_own(made: Path, tmp_path: Path) -> None:
+    """Ironic waits for an agent on the NIC, and binds to its host name. (It boots into the firmware's setup to take
+    the NIC off a network again, which its fake BMC cannot; so that half is done in its place.)"""
+    async with IronicBed.running(made, tmp_path, manage_agent_boot=False) as bed:
+        interfaces = {"boot_interface": "fake", "deploy_interface": "custom-agent"}
+        nic = await bed.enrol_smart_nic(driver="fake-hardware", **interfaces)
+        await bed.go("manage", "manageable")
+        await bed.go("provide", "clean wait")
+        assert bed.carried() == ["cleaning", "idle"]
+        (own,) = await bed.ports_of("cleaning")
+        assert (own["binding:vnic_type"], own["binding:host_id"]) == ("smart-nic", nic.switch)
+        assert (own["binding:vif_type"], own["status"]) == ("other", "ACTIVE")
+        await bed.ironlane.request("DELETE", f"{NETWORKING}/ports/{own['id']}")
+        await idle(bed)
+
+
 async def on_its_tenants_network(bed: IronicBed, port: str, sub: str) -> None:
     """ACTIVE, on both links, and what runs on the server reaches nothing of the provider's."""
     assert bed.carried() == [TENANT, TENANT]

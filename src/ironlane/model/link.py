@@ -182,6 +182,8 @@ def parse_links(profile: Mapping[str, Any], *, where: str = "binding:profile") -
 def parse_link(raw: object, *, where: str) -> LocalLink:
     """One link: `{switch_id, port_id, switch_info?, hostname?, network_type?}`.
 
+    A smart NIC is a switch of its own: Ironic names it by `hostname`, and its port by `port_id`.
+
     Raises:
         Invalid: as `parse_links`.
     """
@@ -193,7 +195,7 @@ def parse_link(raw: object, *, where: str) -> LocalLink:
         return LocalLink(port_id=str(port_id or ""), unmanaged=True)
     if not isinstance(port_id, str) or not port_id.strip():
         raise Invalid("is missing: name the physical port on the switch", field=f"{where}.port_id")
-    info = raw.get("switch_info")
+    info = raw.get("switch_info") or raw.get("hostname")
     if isinstance(info, dict):
         info = info.get("switch_name") or info.get("name")
     if info is not None and not isinstance(info, str):

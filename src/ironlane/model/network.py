@@ -24,7 +24,7 @@ class NetworkType(StrEnum):
 
 
 class VnicType(StrEnum):
-    """`binding:vnic_type`: what kind of NIC a network port is for. Only `baremetal` is bound by Ironlane."""
+    """`binding:vnic_type`: what kind of NIC a network port is for. Ironlane binds `baremetal` and `smart-nic`."""
 
     NORMAL = "normal"
     BAREMETAL = "baremetal"

@@ -68,6 +68,8 @@ class NewPort:
 PLAIN = frozenset({"name", "description", "admin_state_up", "device_id", "device_owner", "port_security_enabled"})
 """Attributes that a change simply overwrites."""
 
+OURS = frozenset({VnicType.BAREMETAL, VnicType.SMART_NIC})
+"""Kinds of ports that are bound here: a server's NIC, and one that is a switch of its own."""
 CHANGEABLE = PLAIN | {"mac_address", "vnic_type", "host_id", "profile", "extra_dhcp_opts", "fixed_ips", "tags"}
 """Attributes that `update` takes."""
 
@@ -250,7 +252,7 @@ def _bind(tx: Tx, port: NetworkPort, network: sa.Row[Any]) -> None:
         subports.follow(tx, str(port.trunk_id))
         return
     links, group = [], None
-    if port.vnic_type is VnicType.BAREMETAL:
+    if port.vnic_type in OURS:
         links, group = _links(port, network), parse_group(port.profile, where=_PROFILE)
     if not (port.bound and port.admin_state_up and network.admin_state_up and links):
         unbind(tx, port.id)
@@ -368,7 +370,7 @@ def _vnic_type(name: str) -> VnicType:
 def _vif_type(vnic_type: str, host: str) -> VifType:
     if not host:
         return VifType.UNBOUND
-    return VifType.OTHER if vnic_type == VnicType.BAREMETAL else VifType.BINDING_FAILED
+    return VifType.OTHER if vnic_type in OURS else VifType.BINDING_FAILED
 
 
 def _column(port: NetworkPort, name: str) -> object:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from ironlane.model.fabric import AttachmentState
 from ironlane.store import attachments
-from ironlane.store.database import Store
+from ironlane.store.database import Store, Tx
+from ironlane.store.tables import switches
 from tests.api.networking import site
 from tests.api.networking.conftest import Networking
 
@@ -140,12 +142,37 @@ async def test_a_bond_across_two_switches(networking: Networking, store: Store, 
     assert placed[0].request_id.startswith("req-")
 
 
-@pytest.mark.parametrize("vnic", ["normal", "direct", "smart-nic"])
+@pytest.mark.parametrize("vnic", ["normal", "direct"])
 async def test_other_kinds_of_ports_are_not_bound(networking: Networking, store: Store, net: str, vnic: str) -> None:
     attributes = {**BOUND, "binding:vnic_type": vnic, "binding:profile": PROFILE}
     port = await networking.made("ports", network_id=net, **attributes)
     assert (port["binding:vif_type"], port["binding:vif_details"]) == ("binding_failed", {})
     assert await states(store, port["id"]) == []
+
+
+async def test_a_smart_nic_is_a_switch_of_its_own(networking: Networking, store: Store, net: str) -> None:
+    """As Ironic 39 asks: first for the agent on the NIC, by its host name."""
+    assert await networking.listed("agents", "host=dpu-9") == []
+    (agent,) = await networking.listed("agents", "host=sw1")
+    assert (agent["host"], agent["alive"]) == ("sw1", False)
+
+    def observed(tx: Tx) -> None:
+        tx.execute(sa.update(switches).where(switches.c.id == "sw1").values(state="ok"))
+
+    await store.write(observed)
+    (agent,) = await networking.listed("agents", "host=sw1")
+    assert agent["alive"] is True
+    kind = {"binding:vnic_type": "smart-nic"}
+    port = await networking.made("ports", network_id=net, **kind)
+    link = {"hostname": "sw1", "port_id": "Ethernet1/3"}
+    binding = {"binding:host_id": "sw1", "binding:profile": {"local_link_information": [link]}}
+    bound = await networking.changed("ports", port["id"], **kind, **binding)
+    assert bound["binding:vif_type"] == "other"
+    placed = await store.read(lambda tx: attachments.of_network_port(tx, port["id"]))
+    assert [(a.switch, a.port, a.host) for a in placed] == [("sw1", "Ethernet1/3", "sw1")]
+    unknown = {"local_link_information": [{**link, "hostname": "dpu-9"}]}
+    refused = await networking.put(f"/v2.0/ports/{port['id']}", {"port": {"binding:profile": unknown}})
+    assert (refused.status, "dpu-9 is not known" in refused.json()["NeutronError"]["message"]) == (400, True)
 
 
 async def test_an_unmanaged_link_touches_no_switch(networking: Networking, store: Store, net: str) -> None:

@@ -2,6 +2,9 @@
 
 In Neutron agents do what the server decides. Here conductors do, and nobody else: each is shown as an agent, and
 all that can be changed is its description.
+
+Before Ironic binds a port of a smart NIC it waits for the agent on that NIC, by its `host`. Here the NIC is a switch of
+that name; who asks for it by its name is shown it, alive while it is reached.
 """
 
 from __future__ import annotations
@@ -19,10 +22,11 @@ from ironlane.api.networking.fields import Body, NullableText
 from ironlane.api.networking.requests import StoreDep, View, chosen, collected, fields_of, listed, row_id
 from ironlane.model import policy
 from ironlane.model.errors import Invalid, NotFound
-from ironlane.store import conductors
+from ironlane.store import conductors, switches
 from ironlane.store.conductors import Conductor
 from ironlane.store.database import Tx
 from ironlane.store.listing import Listing
+from ironlane.store.switches import SwitchRecord
 
 NOUN, PLURAL = "agent", "agents"
 
@@ -53,7 +57,13 @@ async def list_(request: Request, store: StoreDep) -> JSONResponse:
     policy.require(store.caller, "get_agent")
     asked = collected(request, ATTRIBUTES, standard=False)
     timeout = request.app.state.conductor_timeout
-    views = [view(found, store.now(), timeout) for found in await store.read(conductors.listed)]
+    hosts = [str(host) for host in asked.listing.equal.get("host", ())]
+
+    def read(tx: Tx) -> list[View]:
+        found = [view(conductor, tx.now, timeout) for conductor in conductors.listed(tx)]
+        return found + [_smart_nic(switches.get(tx, host)) for host in hosts if switches.exists(tx, host)]
+
+    views = await store.read(read)
     found, more = _page(views, asked.listing)
     return listed(request, PLURAL, asked, found, more)
 
@@ -96,6 +106,23 @@ def view(conductor: Conductor, now: datetime, timeout: float) -> View:
             "conductor_group": conductor.conductor_group,
             "drivers": [driver.name for driver in conductor.drivers],
         },
+        "availability_zone": None,
+    }
+
+
+def _smart_nic(switch: SwitchRecord) -> View:
+    return {
+        "id": agent_id(f"switch {switch.id}"),
+        "agent_type": "Ironlane switch",
+        "binary": "ironlane",
+        "topic": "",
+        "host": switch.id,
+        "description": switch.reason,
+        "admin_state_up": True,
+        "alive": switch.state == "ok",
+        "created_at": _moment(switch.created_at),
+        "heartbeat_timestamp": _moment(switch.observed_at or switch.created_at),
+        "configurations": {"conductor": switch.conductor or ""},
         "availability_zone": None,
     }
 
