@@ -122,7 +122,8 @@ sub address_of {
 sub lldp {
     my (%sockets, %heard);
     for my $nic (nics()) {
-        socket(my $socket, AF_PACKET, SOCK_RAW, unpack 'S', pack 'n', LLDP) or die "AF_PACKET: $!\n";
+        # Without a protocol: else it would hear all NICs until it is bound to its own.
+        socket(my $socket, AF_PACKET, SOCK_RAW, 0) or die "AF_PACKET: $!\n";
         my $index = word("/sys/class/net/$nic/ifindex");
         bind $socket, pack 'S n i S C C x8', AF_PACKET, LLDP, $index, 0, 0, 0 or die "bind to $nic: $!\n";
         my $group = pack 'i S S H12 x2', $index, MULTICAST, 6, '0180c200000e';
