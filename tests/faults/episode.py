@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from ironlane.cli.client import Client
-from ironlane.lab.cli import CliSwitch
 from tests.faults.clients import NETWORKING, Api, Networks, Tenant
 from tests.faults.judge import Judge
 from tests.faults.rack import PORT_NAMES, Leaf, Rack
@@ -348,11 +347,10 @@ class Episode:
         """Switches that would not come back from a reboot with what was read back from them (I4)."""
         found = []
         for leaf in self._leaves:
-            if isinstance(leaf.plane, CliSwitch) and not leaf.faults.persistent:
+            if not leaf.faults.persistent:
                 with self.judge.fault(leaf.name):
                     before = dict(leaf.switch.forwarding)
-                    leaf.plane.device.reboot()
-                    leaf.plane.device.tell()
+                    leaf.faults.power_cycle()
                     after = leaf.switch.forwarding
                 found += [
                     f"{leaf.name}/{port} carried {before[port].vlans}, and {after[port].vlans} after a reboot"

@@ -162,8 +162,7 @@ class Rack:
                 await leaf.plane.start()
             for leaf in leaves.values():
                 assert leaf.faults.put_on(leaf.foreign, FOREIGN_VLAN), leaf.kind
-                if isinstance(leaf.plane, CliSwitch):
-                    leaf.plane.device.save()
+                (leaf.plane.device if isinstance(leaf.plane, CliSwitch) else leaf.plane.configuration).save()
             yield rack
 
     def _host(self, number: int, at: int, leaves: Iterable[Leaf]) -> Host:
@@ -225,7 +224,7 @@ def _leaf(kind: str, number: int, side: int, idle: int | None, key: asyncssh.SSH
     )
     plane: ControlPlane
     if kind == OPENCONFIG:
-        plane = NetconfServer(ports, switch.load, password=PASSWORD, host_key=key)
+        plane = NetconfServer(ports, switch.load, password=PASSWORD, host_key=key, startup=idle is None)
     elif kind == GNMI:
         plane = GnmiServer(ports, switch.load, password=PASSWORD)
     else:

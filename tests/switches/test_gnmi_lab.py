@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 
+from ironlane.lab import by_hand
 from ironlane.lab.forwarding import PortForwarding
 from ironlane.lab.gnmi.server import Certificate
 from ironlane.lab.netconf.schema import MODULES
@@ -425,3 +426,20 @@ def test_plain_text_is_for_this_machine_only() -> None:
     GnmiDriver(access)
     with pytest.raises(Invalid, match=r"options\.tls: plain text is for this machine only, not for 192\.0\.2\.1"):
         GnmiDriver(type(access)(LEAF, "192.0.2.1", options={"tls": False}))
+
+
+async def test_a_vlan_that_is_gone_from_under_a_port_is_seen_and_defined_again() -> None:
+    bench = await Bench(server_options={"strict": False}).start()
+    desired = {"Ethernet1": PortConfig(untagged=Vlan(10)), "Ethernet2": PortConfig(untagged=Vlan(11), lag=Lag(3))}
+    try:
+        await bench.converge(desired)
+        assert by_hand.undefine(bench.server, 11)
+        seen = await bench.driver.observe(desired)
+        assert {port: config.inactive for port, config in seen.items()} == {
+            "Ethernet1": "",
+            "Ethernet2": "not defined: VLAN 11",
+        }
+        await bench.converge(desired)
+        assert bench.forwarding["Ethernet2"].pvid == 11
+    finally:
+        await bench.stop()

@@ -61,8 +61,8 @@ def test_a_reply_becomes_exactly_these_port_configs(path: Path) -> None:
 def test_the_question_is_one_subtree_filter() -> None:
     golden = GOLDEN / "get-config.xml"
     if os.environ.get("IRONLANE_GOLDEN") == "write":
-        golden.write_text(write.get_config() + "\n")
-    assert write.get_config() + "\n" == golden.read_text()
+        golden.write_text(write.get_config(Dialect()) + "\n")
+    assert write.get_config(Dialect()) + "\n" == golden.read_text()
 
 
 def test_an_empty_plan_is_nothing_to_send() -> None:

@@ -10,9 +10,12 @@ import asyncssh
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lxml import etree
 
+from ironlane.lab import by_hand
 from ironlane.lab.forwarding import LagMembership, PortForwarding
 from ironlane.lab.netconf import NetconfServer
+from ironlane.lab.netconf.schema import NAMESPACES
 from ironlane.lab.netconf.server import _CAPABILITIES
 from ironlane.model.errors import Permanent, Temporary
 from ironlane.model.fabric import LacpRate, Lag, LagMode, PortConfig, PortMode, SwitchId, Vlan
@@ -34,15 +37,18 @@ class Bench:
 
     capabilities: tuple[str, ...] = _CAPABILITIES
     forwarding: Mapping[str, PortForwarding] = field(default_factory=dict)
+    startup: bool = False
 
     def __post_init__(self) -> None:
-        self.server = NetconfServer(PORTS, self.on_running, host_key=KEY, capabilities=self.capabilities)
+        self.server = NetconfServer(
+            PORTS, self.on_running, host_key=KEY, capabilities=self.capabilities, startup=self.startup
+        )
 
     def on_running(self, config: Mapping[str, PortForwarding]) -> None:
         self.forwarding = config
 
-    def access(self, timeout: float = 10.0) -> Access:
-        options = {"host_key": self.server.host_key}
+    def access(self, timeout: float = 10.0, **own: bool) -> Access:
+        options = {"host_key": self.server.host_key, **own}
         return Access(LEAF, "127.0.0.1", self.server.port, "admin", "admin", options, timeout)
 
     async def start(self) -> Bench:
@@ -372,3 +378,87 @@ async def test_a_switch_without_a_candidate_is_refused() -> None:
         with pytest.raises(Permanent, match="without a candidate datastore"):
             await bench.driver.observe(PORTS)
     await bench.stop()
+
+
+@pytest.fixture
+async def forgetful() -> AsyncIterator[Bench]:
+    bench = await Bench(startup=True).start()
+    yield bench
+    await bench.stop()
+
+
+async def rebooted(bench: Bench) -> Mapping[str, PortForwarding]:
+    await bench.driver.close()
+    await bench.server.stop()
+    bench.server.configuration.reboot()
+    await bench.server.start()
+    return bench.forwarding
+
+
+async def test_what_was_committed_survives_a_reboot(forgetful: Bench) -> None:
+    desired = {"Ethernet1": PortConfig(untagged=Vlan(10)), "Ethernet2": PortConfig(untagged=Vlan(11), lag=Lag(3))}
+    await forgetful.converge(desired)
+    assert "<copy-config" in forgetful.driver.render(diff(LEAF, desired, dict.fromkeys(desired, SHUT)))[-2]
+    before = forgetful.forwarding
+    assert await rebooted(forgetful) == before
+    assert await forgetful.driver.observe(desired) == desired
+
+
+async def test_it_does_not_where_the_operator_wants_to_save_by_himself(forgetful: Bench) -> None:
+    driver = OpenConfigDriver(forgetful.access(save=False))
+    await driver.apply(Plan(LEAF, (Change("Ethernet1", SHUT, PortConfig(untagged=Vlan(10))),)))
+    assert forgetful.forwarding["Ethernet1"].enabled
+    await driver.close()
+    assert not (await rebooted(forgetful))["Ethernet1"].enabled
+
+
+async def test_what_was_not_saved_because_the_session_broke_is_saved_later(forgetful: Bench) -> None:
+    desired = {"Ethernet1": PortConfig(untagged=Vlan(10))}
+    plan = diff(LEAF, desired, await forgetful.driver.observe(desired))
+    forgetful.server.faults.drop_before.add("copy-config")
+    with pytest.raises(Temporary):
+        await forgetful.driver.apply(plan)
+    forgetful.server.faults.drop_before.clear()
+    assert await forgetful.driver.observe(desired) == desired
+    await forgetful.driver.save()
+    assert (await rebooted(forgetful))["Ethernet1"].pvid == 10
+
+
+async def test_a_switch_that_keeps_what_runs_is_not_told_to(bench: Bench) -> None:
+    bench.server.faults.refuse.add("copy-config")
+    await bench.converge({"Ethernet1": PortConfig(untagged=Vlan(10))})
+    await bench.driver.save()
+
+
+@pytest.mark.parametrize("how", ["taken away", "suspended"])
+async def test_a_vlan_that_is_gone_from_under_a_port_is_seen_and_defined_again(bench: Bench, how: str) -> None:
+    desired = {
+        "Ethernet1": PortConfig(untagged=Vlan(10)),
+        "Ethernet2": PortConfig(PortMode.TRUNK, Vlan(11), frozenset({Vlan(12)}), Lag(3)),
+        "Ethernet3": PortConfig(PortMode.TRUNK, None, frozenset(map(Vlan, range(1, 4095)))),
+    }
+    await bench.converge(desired)
+    for vlan in (10, 12):
+        if how == "taken away":
+            assert by_hand.undefine(bench.server, vlan)
+        else:
+            suspend(bench.server, vlan)
+    seen = await bench.driver.observe(desired)
+    assert {port: config.inactive for port, config in seen.items()} == {
+        "Ethernet1": "not defined: VLAN 10",
+        "Ethernet2": "not defined: VLAN 12",
+        "Ethernet3": "",
+    }
+    await bench.converge(desired)
+    assert bench.forwarding["Ethernet1"].pvid == 10
+    assert bench.forwarding["Ethernet2"].tagged == {12}
+
+
+def suspend(server: NetconfServer, vlan: int) -> None:
+    config = etree.fromstring(
+        f'<config><network-instances xmlns="{NAMESPACES["oc-netinst"]}"><network-instance><name>default</name><vlans>'
+        f"<vlan><vlan-id>{vlan}</vlan-id><config><vlan-id>{vlan}</vlan-id><status>SUSPENDED</status></config></vlan>"
+        "</vlans></network-instance></network-instances></config>"
+    )
+    server.configuration.edit(99, config, "merge")
+    server.configuration.commit(99)

@@ -149,8 +149,15 @@ def put_on(plane: ControlPlane, port: str, vlan: int) -> bool:
 
 def undefine(plane: ControlPlane, vlan: int) -> bool:
     """Take a VLAN away; ports that were on it stay configured so, and forward nothing. False where that cannot be."""
-    if busy(plane) or not isinstance(plane, CliSwitch):
+    if busy(plane):
         return False
+    if not isinstance(plane, CliSwitch):
+        return _edit(
+            plane,
+            f'<network-instances xmlns="{NAMESPACES["oc-netinst"]}" xmlns:nc="{NETCONF}"><network-instance>'
+            f'<name>default</name><vlans><vlan nc:operation="remove"><vlan-id>{vlan}</vlan-id></vlan></vlans>'
+            "</network-instance></network-instances>",
+        )
     device = plane.device
     if vlan in device.running.vlans:
         _type(device, _WORDS[device.platform].undefine, "", vlan)

@@ -21,7 +21,7 @@ from ironlane.lab.netconf import NetconfServer
 _COMMITS = {NetconfServer: {"commit", "confirmed-commit"}, GnmiServer: {"set", "commit", "confirm"}}
 """Operations that put something into force."""
 _STEPS = {
-    NetconfServer: ("lock", "edit-config", "validate", "commit", "unlock"),
+    NetconfServer: ("lock", "edit-config", "validate", "commit", "unlock", "copy-config"),
     GnmiServer: ("get", "commit", "confirm", "set", "capabilities"),
 }
 """The operations of one change, as they are counted by `drop_after_lines`."""
@@ -66,7 +66,9 @@ class FaultInjector:
     @property
     def persistent(self) -> bool:
         """Whether a commit survives a reboot without being saved."""
-        return not isinstance(self.plane, CliSwitch) or self.plane.device.platform == "juniper-junos"
+        if isinstance(self.plane, CliSwitch):
+            return self.plane.device.platform == "juniper-junos"
+        return not self.plane.configuration.forgets
 
     def hang(self) -> None:
         """Sessions stay open, and nothing is answered in them any more."""
@@ -189,10 +191,20 @@ class FaultInjector:
             await self.plane.stop()
             if erased:
                 self.plane.configuration.erase()
+            self.plane.configuration.reboot()
         try:
             yield
         finally:
             await self.plane.start()
+
+    def power_cycle(self) -> None:
+        """Off and on in no time: what was saved runs. Sessions are not told."""
+        if isinstance(self.plane, CliSwitch):
+            self.plane.device.reboot()
+            self.plane.device.tell()
+        else:
+            self.plane.configuration.reboot()
+            self.plane.configuration.start()
 
     def shut(self, port: str) -> bool:
         """Somebody shuts a port by hand; False while the switch is being configured."""

@@ -33,10 +33,12 @@ class Configuration:
     """Running and candidate configuration of a switch with the named ports.
 
     `on_running` is called whenever the running configuration has changed. `commits` counts commits that brought a
-    candidate into force (not those that merely confirm), `edits` accepted edits.
+    candidate into force (not those that merely confirm), `edits` accepted edits. `forgets`: only what was saved is
+    there after a reboot.
     """
 
-    def __init__(self, ports: Sequence[str], on_running: OnRunning) -> None:
+    def __init__(self, ports: Sequence[str], on_running: OnRunning, *, forgets: bool = False) -> None:
+        self.forgets = forgets
         self.commits = 0
         self.edits = 0
         self.deaf = False
@@ -46,6 +48,7 @@ class Configuration:
         self._running = etree.Element("data")
         openconfig.complete(self._running, self._ports)
         self._candidate = copy.deepcopy(self._running)
+        self._startup = copy.deepcopy(self._running)
         self._modified = False
         self._locks: dict[str, int] = {}
         self._pending: _Pending | None = None
@@ -66,6 +69,17 @@ class Configuration:
         self.stop()
         self._running = etree.Element("data")
         openconfig.complete(self._running, self._ports)
+        self.save()
+
+    def save(self) -> None:
+        """What runs is what the switch starts with from now on."""
+        self._startup = copy.deepcopy(self._running)
+
+    def reboot(self) -> None:
+        """What it starts with runs. Takes effect with `start`."""
+        self.stop()
+        if self.forgets:
+            self._running = copy.deepcopy(self._startup)
 
     @property
     def in_use(self) -> bool:

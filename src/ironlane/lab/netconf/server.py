@@ -26,6 +26,7 @@ _CAPABILITIES = (
     "urn:ietf:params:netconf:capability:validate:1.1",
     *MODULES,
 )
+_STARTUP = "urn:ietf:params:netconf:capability:startup:1.0"
 _MAX_REQUEST = 64 * 1024 * 1024
 _END = b"]]>]]>"
 
@@ -54,7 +55,8 @@ class NetconfServer:
     `on_running(config)` gets the forwarding of all `ports` at the start and whenever the running configuration changes,
     also when an unconfirmed commit is undone. `rpc_delay` and `commit_delay` (seconds) make it as slow as a real one.
     `neighbours` tells what the ports hear by LLDP. `host_key` may be shared by many servers; without one, each makes
-    its own. `commits` counts commits that brought a candidate into force, `edits` accepted edits.
+    its own. With `startup` it has that datastore, and forgets at a reboot what was not copied there. `commits` counts
+    commits that brought a candidate into force, `edits` accepted edits.
     """
 
     def __init__(
@@ -70,14 +72,15 @@ class NetconfServer:
         commit_delay: float = 0.0,
         capabilities: Sequence[str] = _CAPABILITIES,
         neighbours: Callable[[], Mapping[str, Lldp]] = dict,
+        startup: bool = False,
     ) -> None:
         self.port = port
         self.faults = Faults()
         self.rpc_delay = rpc_delay
         self.commit_delay = commit_delay
-        self.capabilities = tuple(capabilities)
+        self.capabilities = (*capabilities, _STARTUP) if startup else tuple(capabilities)
         self.neighbours = neighbours
-        self.configuration = Configuration(ports, on_running)
+        self.configuration = Configuration(ports, on_running, forgets=startup)
         self.sessions: dict[int, _Session] = {}
         self._credentials = (username, password)
         self._key = host_key or asyncssh.generate_private_key("ssh-ed25519")
@@ -266,6 +269,7 @@ class _Session:
             "validate": lambda o: self._server.configuration.validate(_datastore(o, "source")),
             "discard-changes": lambda _: self._server.configuration.discard(self.id),
             "commit": self._commit,
+            "copy-config": self._copy,
             "cancel-commit": lambda o: self._server.configuration.cancel_commit(self.id, _text(o, "persist-id")),
             "close-session": self._close,
             "kill-session": self._kill,
@@ -309,6 +313,13 @@ class _Session:
             raise RpcFault("invalid-value", f"confirm-timeout {timeout!r}", kind="protocol")
         persist = _text(operation, "persist")
         self._server.configuration.commit_confirmed(self.id, int(timeout), persist, persist_id)
+
+    def _copy(self, operation: etree._Element) -> None:
+        if not self._server.configuration.forgets:
+            raise RpcFault("operation-not-supported", "there is nothing to copy to", kind="protocol")
+        if (_datastore(operation, "source"), _datastore(operation, "target", "startup")) != ("running", "startup"):
+            raise RpcFault("invalid-value", "only running can be copied, and only to startup", kind="protocol")
+        self._server.configuration.save()
 
     def _close(self, _: etree._Element) -> None:
         self._closing = True
@@ -374,13 +385,13 @@ def _operation_name(operation: etree._Element) -> str:
     return "confirmed-commit" if name == "commit" and _child(operation, "confirmed") is not None else name
 
 
-def _datastore(operation: etree._Element, role: str) -> str:
+def _datastore(operation: etree._Element, role: str, *more: str) -> str:
     """Which datastore an operation's <source> or <target> names."""
     holder = _child(operation, role)
     if holder is None or len(holder) != 1:
         raise RpcFault("missing-element", f"{role} is missing", kind="protocol", info={"bad-element": role})
     name = etree.QName(holder[0]).localname
-    if name not in ("running", "candidate"):
+    if name not in ("running", "candidate", *more):
         raise RpcFault("invalid-value", f"no datastore {name}", kind="protocol")
     return name
 

@@ -243,18 +243,23 @@ class GnmiDriver:
         return self._seen
 
     async def _answers(self, session: GnmiSession) -> list[pb.GetResponse]:
-        paths = [read.INTERFACES, read.LACP] if session.supports("openconfig-lacp") else [read.INTERFACES]
+        paths = [read.INTERFACES]
+        if session.supports("openconfig-lacp"):
+            paths.append(read.LACP)
+        if self._dialect.create_vlans and session.supports("openconfig-network-instance"):
+            paths.append(read.vlans(self._dialect))
         try:
             return [await self._get(session, paths)]
         except Failed as failed:
             if failed.status.code is not grpc.StatusCode.NOT_FOUND or len(paths) < 2:
                 raise
-        answers = [await self._get(session, [read.INTERFACES])]
-        try:
-            answers.append(await self._get(session, [read.LACP]))
-        except Failed as failed:  # of some switches, a path under which there is nothing is not found
-            if failed.status.code is not grpc.StatusCode.NOT_FOUND:
-                raise
+        answers = [await self._get(session, paths[:1])]
+        for path in paths[1:]:
+            try:
+                answers.append(await self._get(session, [path]))
+            except Failed as failed:  # of some switches, a path under which there is nothing is not found
+                if failed.status.code is not grpc.StatusCode.NOT_FOUND:
+                    raise
         return answers
 
     async def _get(self, session: GnmiSession, paths: Sequence[write.Elements]) -> pb.GetResponse:

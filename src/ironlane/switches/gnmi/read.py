@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ironlane.model.lldp import Neighbour, told
@@ -16,17 +16,22 @@ from ironlane.protobuf import gnmi_pb2 as pb
 from ironlane.switches.gnmi.names import GnmiDialect
 from ironlane.switches.gnmi.write import Elements, path_of
 from ironlane.switches.openconfig import meaning
-from ironlane.switches.openconfig.leaves import Interface, Lacp, SwitchedVlan
+from ironlane.switches.openconfig.leaves import Interface, Lacp, SwitchedVlan, VlanEntry
 from ironlane.switches.openconfig.names import NEIGHBOUR_LEAVES
 
 INTERFACES: Elements = ("interfaces",)
 LACP: Elements = ("lacp", "interfaces")
 NEIGHBOURS: Elements = ("lldp", "interfaces")
 
-_KEY = "name"
-"""The key of both lists that are read: interfaces and LACP's."""
+_KEYS = ("name", "vlan-id")
+"""The keys of the lists that are read: interfaces, LACP's, network instances; their VLANs."""
 
 Tree = dict[str, Any]
+
+
+def vlans(dialect: GnmiDialect) -> Elements:
+    """Where VLANs are defined."""
+    return ("network-instances", ("network-instance", "name", dialect.network_instance), "vlans")
 
 
 def get_request(paths: Iterable[Elements], dialect: GnmiDialect, kind: pb.GetRequest.DataType) -> pb.GetRequest:
@@ -52,9 +57,11 @@ def observation(
     tree = _tree(answers)
     interfaces = _at(tree, "interfaces", "interface")
     lacp = _at(tree, "lacp", "interfaces", "interface")
+    defined = _at(tree, "network-instances", "network-instance", dialect.network_instance, "vlans", "vlan")
     return meaning.observation(
         {name: _interface(entry) for name, entry in interfaces.items()},
         {name: _lacp(entry) for name, entry in lacp.items()},
+        [VlanEntry(vlan, _name(_at(entry, "config"), "status")) for vlan, entry in defined.items()],
         wanted,
         dialect,
     )
@@ -148,7 +155,7 @@ def _put(tree: Tree, path: list[pb.PathElem], value: Any) -> None:
             return
         node = node.setdefault(name, {})
         if elem.key:
-            node = node.setdefault(elem.key[_KEY] if _KEY in elem.key else str(dict(elem.key)), {})
+            node = node.setdefault(_key(elem.key) or str(dict(elem.key)), {})
     if not isinstance(value, dict):
         raise ValueError(f"{value!r} in place of an object")
     for member, inner in value.items():
@@ -163,9 +170,14 @@ def _absorb(node: Tree, name: str, value: Any) -> None:
     elif isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
         entries = node.setdefault(name, {})
         for number, entry in enumerate(value):
-            _absorb(entries, next((str(v) for k, v in entry.items() if _local(k) == _KEY), f"#{number}"), entry)
+            _absorb(entries, _key({_local(name): inner for name, inner in entry.items()}) or f"#{number}", entry)
     else:
         node[name] = value
+
+
+def _key(leaves: Mapping[str, Any]) -> str:
+    """By what an entry of a list is found; empty if by nothing that is known here."""
+    return next((str(leaves[key]) for key in _KEYS if key in leaves), "")
 
 
 def _local(name: str) -> str:

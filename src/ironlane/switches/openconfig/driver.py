@@ -12,6 +12,9 @@ which the switch denies while somebody's commit waits to be confirmed (RFC 6241 
 the last word of a commit with what is asked behind it: the read-back, and the unlocking, which is answered while the
 caller goes on. Behind a commit that is not confirmed nothing is sent before it is answered.
 
+**A switch that forgets.** Where the running configuration does not survive a reboot by itself (`:startup`, RFC 6241
+section 8.7), it is copied to the startup configuration after each commit.
+
 **LACP fallback** is a leaf of openconfig-lacp since 2.1.0 (September 2024). It is sent only where it is wished for; an
 older switch refuses it then, and says so.
 
@@ -48,7 +51,7 @@ _UNLOCK_RUNNING = write.operation("unlock", "target", "running")
 _DISCARD = write.operation("discard-changes")
 _VALIDATE = write.operation("validate", "source", "candidate")
 _COMMIT = write.operation("commit")
-_OBSERVE = write.get_config()
+_SAVE = write.save()
 _NEIGHBOURS = write.get_neighbours()
 
 
@@ -84,6 +87,9 @@ class OpenConfigDriver:
         self._dialect = NetconfDialect.from_options(own)
         self._access = access
         self._session: NetconfSession | None = None
+        self._question = write.get_config(self._dialect)
+        self._forgets = False
+        """The switch has to be told to keep what runs, as its hello said."""
         self._members: Mapping[str, str] | None = None
         """Port → aggregate interface as last known, of all ports; None when it has to be read first."""
         self._ours: frozenset[str] | None = None
@@ -133,7 +139,7 @@ class OpenConfigDriver:
         commit = [_COMMIT]
         if self._dialect.confirmed_commit:
             commit = [write.confirmed_commit(self._dialect.confirm_timeout), _COMMIT]
-        return (_LOCK, _DISCARD, edit, *validate, *commit, _UNLOCK)
+        return (_LOCK, _DISCARD, edit, *validate, *commit, *self._saving(), _UNLOCK)
 
     async def apply(self, plan: Plan) -> None:
         """See `SwitchDriver.apply`. All or nothing: what fails is discarded, and the lock is freed."""
@@ -143,7 +149,7 @@ class OpenConfigDriver:
 
     async def apply_and_observe(self, plan: Plan, ports: Collection[str]) -> Mapping[str, PortConfig]:
         """See `switches.base.ReadingBack`. The lock is freed while the caller goes on."""
-        session, (question,) = await self._carry_out(plan, _OBSERVE)
+        session, (question,) = await self._carry_out(plan, self._question)
         self._ours = frozenset(ports)
         seen = self._seen(await self._heard_out(session, question, ports, self._shown, self._understand))
         self._foreign = seen.foreign
@@ -170,6 +176,17 @@ class OpenConfigDriver:
         self._members = after
         return session, questions
 
+    async def save(self) -> None:
+        """See `switches.base.Saving`."""
+        await self._keep(await self._connected())
+
+    async def _keep(self, session: NetconfSession) -> None:
+        for operation in self._saving():
+            await session.rpc(operation)
+
+    def _saving(self) -> tuple[str, ...]:
+        return (_SAVE,) if self._forgets and self._dialect.save else ()
+
     async def close(self) -> None:
         """See `SwitchDriver.close`."""
         session, self._session, self._members, self._unlocking = self._session, None, None, None
@@ -186,7 +203,7 @@ class OpenConfigDriver:
         return last.edit
 
     async def _read(self, session: NetconfSession, ports: Collection[str]) -> Observation:
-        (question,) = session.ask(_OBSERVE)
+        (question,) = session.ask(self._question)
         return self._seen(await self._heard_out(session, question, ports, self._shown, self._understand))
 
     def _seen(self, shown: _Answer[Observation]) -> Observation:
@@ -224,7 +241,7 @@ class OpenConfigDriver:
         except BaseException:
             session.abort()
             raise
-        self._session = session
+        self._session, self._forgets = session, session.supports("startup", "1.0")
         return session
 
     async def _await_no_pending_commit(self, session: NetconfSession) -> None:
@@ -247,19 +264,24 @@ class OpenConfigDriver:
             raise session.refusal(errors)
 
     async def _commit(self, session: NetconfSession, then: Sequence[str]) -> list[Question]:
-        """Commit; what is asked `then`, and the unlocking, are sent behind the last word of it."""
-        if not self._confirms(session):
+        """Commit, and save it where it has to be; what is asked `then`, and the unlocking, are sent behind the last word
+        of it."""
+        if self._confirms(session):
+            await session.rpc(write.confirmed_commit(self._dialect.confirm_timeout))
+            try:
+                if not self._saving():
+                    confirmed, *questions, self._unlocking = session.ask(_COMMIT, *then, _UNLOCK)
+                    if errors := (await session.reply(confirmed)).errors:
+                        raise session.refusal(errors)
+                    return questions
+                await session.rpc(_COMMIT)
+            except BaseException:
+                session.abort()  # whatever was wrong with it: the switch shall undo the commit now
+                raise
+        else:
             await session.rpc(_COMMIT)  # alone: if it is refused, the candidate is to be discarded under the lock
-            *questions, self._unlocking = session.ask(*then, _UNLOCK)
-            return questions
-        await session.rpc(write.confirmed_commit(self._dialect.confirm_timeout))
-        try:
-            confirmed, *questions, self._unlocking = session.ask(_COMMIT, *then, _UNLOCK)
-            if errors := (await session.reply(confirmed)).errors:
-                raise session.refusal(errors)
-        except BaseException:
-            session.abort()  # whatever was wrong with it: the switch shall undo the commit now
-            raise
+        await self._keep(session)  # only now: what might be undone is not to be saved
+        *questions, self._unlocking = session.ask(*then, _UNLOCK)
         return questions
 
     async def _clean_up(self, session: NetconfSession) -> None:

@@ -65,6 +65,18 @@ class Lacp:
         return cls("ACTIVE", lag.rate.name, "true" if lag.fallback else "")
 
 
+@dataclass(frozen=True, slots=True)
+class VlanEntry:
+    """An entry of a network instance's `vlans`."""
+
+    vlan_id: str
+    status: str = ""
+
+    @property
+    def forwards(self) -> bool:
+        return self.status != "SUSPENDED"
+
+
 def ranges(vlans: Iterable[int]) -> list[str]:
     """VLAN ids in order, runs as openconfig-vlan-types:vlan-range: {1, 7, 8, 9} → ["1", "7..9"]."""
     runs: list[list[int]] = []

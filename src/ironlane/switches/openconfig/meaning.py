@@ -20,7 +20,7 @@ from ironlane.model.fabric import (
     PortMode,
     Vlan,
 )
-from ironlane.switches.openconfig.leaves import Interface, Lacp, SwitchedVlan
+from ironlane.switches.openconfig.leaves import Interface, Lacp, SwitchedVlan, VlanEntry
 from ironlane.switches.openconfig.names import Dialect
 
 _RANGE = re.compile(r"([0-9]+)(?:\.\.([0-9]+))?")
@@ -49,9 +49,16 @@ class _Carried:
 
 
 def observation(
-    interfaces: Mapping[str, Interface], lacp: Mapping[str, Lacp], wanted: Collection[str], dialect: Dialect
+    interfaces: Mapping[str, Interface],
+    lacp: Mapping[str, Lacp],
+    vlans: Collection[VlanEntry],
+    wanted: Collection[str],
+    dialect: Dialect,
 ) -> Observation:
-    """What the wanted ports carry. Those that the switch does not show are left out."""
+    """What the wanted ports carry. Those that the switch does not show are left out.
+
+    `vlans` are those that are defined; a switch that shows none at all does not tell.
+    """
     members = {name: interface.aggregate_id for name, interface in interfaces.items() if interface.aggregate_id}
     ports = {}
     for name in sorted(set(wanted) & interfaces.keys()):
@@ -60,10 +67,21 @@ def observation(
             ports[name] = _member(interfaces[name], interfaces.get(aggregate), lacp.get(aggregate), dialect)
         else:
             ports[name] = _single(interfaces[name], dialect)
+    if vlans:
+        defined = {vlan for entry in vlans if entry.forwards and (vlan := _vlan(entry.vlan_id)) is not None}
+        ports = {name: _inactive(config, defined | {dialect.default_vlan}) for name, config in ports.items()}
     strange = {aggregate for name, aggregate in members.items() if name not in wanted}
     ours = {aggregate for name, aggregate in members.items() if name in wanted} - strange
     numbers = (dialect.lag_number(name) for name in {*interfaces, *strange} - ours)
     return Observation(ports, members, frozenset(number for number in numbers if number is not None))
+
+
+def _inactive(config: PortConfig, defined: Collection[int]) -> PortConfig:
+    """A port forwards only VLANs that the switch has; all VLANs are all that it has."""
+    undefined = sorted(config.vlans - set(defined)) if len(config.vlans) < VLAN_MAX else []
+    if not undefined:
+        return config
+    return replace(config, inactive=f"not defined: VLAN {', '.join(map(str, undefined))}")
 
 
 def _single(interface: Interface, dialect: Dialect) -> PortConfig:

@@ -92,3 +92,5 @@ class NetconfDialect(Dialect):
     validate: bool = True
     """Validate the candidate before the commit, where the switch can. A commit validates anyway; some servers (Debian's
     netconfd 2.13) accept a commit after a validate and carry out nothing."""
+    save: bool = True
+    """Copy what runs to the startup configuration after each commit, where the switch has one of its own."""

@@ -9,7 +9,7 @@ from lxml import etree
 from ironlane.model.lldp import Neighbour, told
 from ironlane.switches.netconf import BASE
 from ironlane.switches.openconfig import meaning
-from ironlane.switches.openconfig.leaves import Interface, Lacp, SwitchedVlan
+from ironlane.switches.openconfig.leaves import Interface, Lacp, SwitchedVlan, VlanEntry
 from ironlane.switches.openconfig.names import (
     AGGREGATE,
     ETHERNET,
@@ -17,20 +17,29 @@ from ironlane.switches.openconfig.names import (
     LACP,
     LLDP,
     NEIGHBOUR_LEAVES,
+    NETWORK_INSTANCE,
     VLAN,
     Dialect,
 )
 
 _PREFIXES = {"if": INTERFACES, "eth": ETHERNET, "agg": AGGREGATE, "vlan": VLAN, "lacp": LACP, "lldp": LLDP, "nc": BASE}
+_PREFIXES |= {"ni": NETWORK_INSTANCE}
 
 
 def observation(reply: etree._Element, wanted: Collection[str], dialect: Dialect) -> meaning.Observation:
     """Read an <rpc-reply> to `write.get_config`. Wanted ports that it does not show are left out."""
     interfaces = _all(reply, "nc:data/if:interfaces/if:interface")
     lacp = _all(reply, "nc:data/lacp:lacp/lacp:interfaces/lacp:interface")
+    vlans = [
+        _vlan(_Children(vlan))
+        for instance in _all(reply, "nc:data/ni:network-instances/ni:network-instance")
+        if _leaf(instance, "ni:name") == dialect.network_instance
+        for vlan in _all(instance, "ni:vlans/ni:vlan")
+    ]
     return meaning.observation(
         {here.leaf(INTERFACES, "name"): _interface(here) for here in map(_Children, interfaces)},
         {here.leaf(LACP, "name"): _lacp(here) for here in map(_Children, lacp)},
+        vlans,
         wanted,
         dialect,
     )
@@ -85,6 +94,11 @@ def _interface(here: _Children) -> Interface:
         min_links=agreed.leaf(AGGREGATE, "min-links"),
         on_lag=_switched_vlan(aggregation),
     )
+
+
+def _vlan(here: _Children) -> VlanEntry:
+    status = here.inside(NETWORK_INSTANCE, "config").leaf(NETWORK_INSTANCE, "status")
+    return VlanEntry(here.leaf(NETWORK_INSTANCE, "vlan-id"), status)
 
 
 def _switched_vlan(parent: _Children) -> SwitchedVlan | None:

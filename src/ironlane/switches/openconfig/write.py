@@ -35,6 +35,14 @@ def operation(name: str, *path: str) -> str:
     return _text(root)
 
 
+def save() -> str:
+    """<copy-config> of what runs to what the switch starts with (RFC 6241 section 8.7)."""
+    root = _root("copy-config")
+    _add(_add(root, BASE, "target"), BASE, "startup")
+    _add(_add(root, BASE, "source"), BASE, "running")
+    return _text(root)
+
+
 def confirmed_commit(seconds: int) -> str:
     """<commit> that the switch undoes after `seconds` (RFC 6241 section 8.4). Without <persist>, so that it is undone
     at once when the session ends."""
@@ -44,11 +52,11 @@ def confirmed_commit(seconds: int) -> str:
     return _text(root)
 
 
-def get_config() -> str:
+def get_config(dialect: Dialect) -> str:
     """<get-config> of everything that `read.observation` looks at, in one subtree filter (RFC 6241 section 6).
 
     It asks for all interfaces rather than the wanted ones, because which LAGs these are in, and who else is in those
-    LAGs, is part of the answer.
+    LAGs, is part of the answer. Which VLANs are defined is asked of a switch on which Ironlane defines them.
     """
     root = _root("get-config")
     _add(_add(root, BASE, "source"), BASE, "running")
@@ -66,6 +74,13 @@ def get_config() -> str:
     lacp = _add(_add(_add(subtree, LACP, "lacp"), LACP, "interfaces"), LACP, "interface")
     for leaf in ("name", "config"):
         _add(lacp, LACP, leaf)
+    if dialect.create_vlans:
+        instances = _add(subtree, NETWORK_INSTANCE, "network-instances")
+        instance = _add(instances, NETWORK_INSTANCE, "network-instance")
+        _add(instance, NETWORK_INSTANCE, "name", dialect.network_instance)
+        vlan = _add(_add(instance, NETWORK_INSTANCE, "vlans"), NETWORK_INSTANCE, "vlan")
+        for leaf in ("vlan-id", "config"):
+            _add(vlan, NETWORK_INSTANCE, leaf)
     return _text(root)
 
 
