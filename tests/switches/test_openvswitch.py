@@ -20,7 +20,7 @@ from ironlane.model.fabric import LacpRate, Lag, LagMode, PortConfig, PortMode, 
 from ironlane.model.plan import Change, Plan
 from ironlane.switches.base import Access
 from ironlane.switches.openvswitch import DATABASE, PLAN_ID, OpenVSwitchDriver, assumed_layout, isolation, transaction
-from ironlane.switches.openvswitch_rows import Dialect, Layout, parse_layout, read_config
+from ironlane.switches.openvswitch_rows import Dialect, Layout, foreign_lags, parse_layout, read_config
 from ironlane.switches.ovsdb import transact_message
 
 GOLDEN = Path(__file__).parent / "golden" / "openvswitch"
@@ -158,3 +158,18 @@ def test_with_the_rows_known_no_placeholder_is_left() -> None:
     operations = json.loads(text)["params"][1:]
     assert [op["op"] for op in operations[:4]] == ["wait", "wait", "wait", "update"]
     assert {op["row"]["name"] for op in operations if op["op"] == "insert"} == {"member1"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"member1", "member2", "static1"}, set()),
+        ({"member1", "member2"}, {8}),
+        ({"member1", "static1"}, {7}),
+        ({"access"}, {7, 8}),
+    ],
+)
+def test_lags_with_members_that_are_not_ours_are_foreign(wanted: set[str], expected: set[int]) -> None:
+    names = [row["name"] for row in ANSWER[1]["rows"]]
+    assert foreign_lags(layout(), names, wanted, Dialect()) == expected
+    assert foreign_lags(layout(), [*names, "lag12"], wanted, Dialect()) == expected | {12}, "of another bridge"

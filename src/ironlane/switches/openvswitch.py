@@ -51,6 +51,7 @@ from ironlane.switches.openvswitch_rows import (
     Layout,
     PortRow,
     check,
+    foreign_lags,
     interface_other_config,
     parse_layout,
     port_columns,
@@ -105,6 +106,9 @@ class OpenVSwitchDriver:
         self._session = Session(_endpoint(access), database=DATABASE, timeout=access.timeout)
         self._settle = float(access.options.get("settle", 0.1))
         self._layout: Layout | None = None
+        self._names: frozenset[str] = frozenset()
+        """Names of all Ports of the database, as last looked up."""
+        self._foreign: frozenset[int] = frozenset()
 
     async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
         """What the named ports carry now; ports that are not on the bridge are left out.
@@ -118,7 +122,12 @@ class OpenVSwitchDriver:
             Permanent: the bridge does not exist.
         """
         layout = await self._look_up()
+        self._foreign = foreign_lags(layout, self._names, ports, self._dialect)
         return {name: read_config(layout, name, self._dialect) for name in ports if name in layout.interfaces}
+
+    def foreign_lags(self) -> Collection[int]:
+        """See `switches.base.Considerate`."""
+        return self._foreign
 
     def render(self, plan: Plan) -> tuple[str, ...]:
         """The messages that `apply` will send, byte for byte, if the driver has observed since its last `apply`.
@@ -172,6 +181,7 @@ class OpenVSwitchDriver:
             configuration, bridges, ports, interfaces = await self._rows(operations)
         if not bridges:
             raise Permanent(f"{self._session.endpoint} has no bridge {self._bridge}: correct the switch's options")
+        self._names = frozenset(row["name"] for row in ports)
         self._layout = parse_layout(bridges[0], ports, interfaces)
         return self._layout
 

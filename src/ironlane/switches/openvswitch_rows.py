@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,6 +145,17 @@ def parse_layout(bridge: Mapping[str, Any], ports: Sequence[Any], interfaces: Se
         for row in interfaces
     ]
     return Layout.of(port_rows, interface_rows)
+
+
+def foreign_lags(layout: Layout, names: Iterable[str], wanted: Collection[str], dialect: Dialect) -> frozenset[int]:
+    """Numbers of LAG Ports that are there for anything but the wanted interfaces.
+
+    `names` are those of all Ports of the database, because they are unique in it: a LAG of another bridge takes its
+    name from ours.
+    """
+    ours = {name for name, port in layout.ports.items() if (members := layout.members(port)) and members <= set(wanted)}
+    numbers = (dialect.lag_number(name) for name in set(names) - ours)
+    return frozenset(number for number in numbers if number is not None)
 
 
 def _port_row(row: Mapping[str, Any]) -> PortRow:

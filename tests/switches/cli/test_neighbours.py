@@ -6,6 +6,8 @@ IRONLANE_GOLDEN=write to renew. On the lab's switches, with frames that really a
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import yaml
 
@@ -76,8 +78,17 @@ async def test_the_lab_tells_what_arrives_on_its_ports(platform: str) -> None:
             ports[0]: [Neighbour(HOST, NIC, system_name="server-1")],
             ports[1]: [Neighbour(HOST, "eno1")],
         }
+        assert lab.sessions == 1, "one login for all questions"
+        assert set(await driver.observe(ports)) == set(ports)
+        assert lab.sessions == 2, "the session that configures is another one"
         lab.faults.refuse.add("lldp")
-        assert set(await driver.observe(ports)) == set(ports), "the session that configures is another one"
+        with pytest.raises(Permanent):
+            await driver.neighbours(ports)
+        lab.faults.refuse.clear()
+        assert set(await driver.neighbours(ports)) == set(ports), "what went wrong has ended it"
+        assert lab.sessions == 3
+        await driver.observe(ports)
+        assert lab.sessions == 3
     finally:
         await driver.close()
         await lab.stop()
@@ -95,3 +106,24 @@ def test_a_slip_in_a_platform_file_is_told() -> None:
     text = (platforms.resources.files("ironlane.switches.cli") / "platforms" / "sonic.yaml").read_text()
     with pytest.raises(Invalid, match="no group chasis; there are chassis, local"):
         platforms.parse(text.replace("?P<chassis>", "?P<chasis>"), "sonic")
+
+
+async def test_a_session_in_which_more_came_than_was_asked_for_is_not_asked_again() -> None:
+    """A neighbour may call itself what looks like the prompt: then the rest of the answer comes after its end."""
+    ports = [port_name("arista-eos", 1)]
+    lab = CliSwitch("arista-eos", ports, lambda _config: None, host_key=KEY)
+    await lab.start()
+    access = Access(LEAF, "127.0.0.1", lab.port, "admin", "admin", {"platform": "arista-eos", "host_key": lab.host_key})
+    driver = CliDriver(access)
+    try:
+        await driver.neighbours(ports)
+        assert driver._listener is not None
+        driver._listener._process.stdin.write("show version\n")  # stands for the rest of an answer
+        async with asyncio.timeout(30):
+            while await driver._listener.is_quiet():  # noqa: ASYNC110 - of the channel
+                await asyncio.sleep(0.01)
+        await driver.neighbours(ports)
+        assert lab.sessions == 2
+    finally:
+        await driver.close()
+        await lab.stop()

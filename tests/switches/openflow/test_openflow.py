@@ -22,7 +22,7 @@ from ironlane.model.plan import Change, Plan
 from ironlane.switches.base import Access
 from ironlane.switches.openflow import OpenFlowDriver, wire
 from ironlane.switches.openflow.pipeline import SIGNATURE, is_our_group, pipeline
-from ironlane.switches.openflow.reading import Table, reach, read_ports
+from ironlane.switches.openflow.reading import Table, foreign_lags, reach, read_ports
 from ironlane.switches.openflow.wire import Flow, Group, Match, Output, Port, SetVlan
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -227,3 +227,10 @@ def test_errors_say_what_they_mean() -> None:
     assert wire.parse_error(b"\0\x05\0\x01") == (False, "FLOW_MOD_FAILED 1 (the table is full)")
     assert wire.parse_error(b"\0\x11\0\x0e") == (True, "BUNDLE_FAILED 14 (timed out)")
     assert wire.parse_error(b"\0\x63\0\x02") == (False, "error 99 2")
+
+
+def test_lags_of_ports_that_are_not_ours_are_foreign() -> None:
+    made = pipeline({NAMES[0]: STATIC, NAMES[1]: STATIC, NAMES[2]: RED}, NUMBERS, ["uplink"])
+    there = read_ports(Table.of(PORTS, made.flows.values(), made.groups.values()), ["uplink"])
+    assert foreign_lags(there, NAMES) == frozenset()
+    assert foreign_lags(there, NAMES[1:]) == {7}

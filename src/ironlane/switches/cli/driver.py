@@ -117,6 +117,8 @@ class CliDriver:
         self.capabilities = capabilities(self._platform, confirmed=self._confirm_timeout > 0)
         self._access = access
         self._session: CliSession | None = None
+        self._listener: CliSession | None = None
+        """A session in which nothing but neighbours is asked for."""
         self._known: write.Known | None = None
         """What the last look told; None when the switch has to be looked at first."""
         self._ours: frozenset[str] | None = None
@@ -137,17 +139,20 @@ class CliDriver:
     async def neighbours(self, ports: Collection[str]) -> Mapping[str, Sequence[Neighbour]]:
         """See `switches.base.NeighbourAware`.
 
-        In a session of its own: what neighbours say of themselves may look like a prompt, and must not be taken for the
-        end of an answer in the session that configures.
+        In a session of its own, which is kept: what neighbours say of themselves may look like a prompt, and must not
+        be taken for the end of an answer in the session that configures. Whatever goes wrong there ends it.
         """
         form = self._platform.neighbours
         if form is None:
             raise Permanent(f"switch {self._access.switch}: its platform file does not say how to ask for neighbours")
-        session = await CliSession.open(self._access, self._platform.session)
+        session = self._listener
+        if session is None or not await session.is_quiet():
+            session = self._listener = await CliSession.open(self._access, self._platform.session)
         try:
             return neighbours(await session.show(form.command), ports, form)
-        finally:
-            await session.close()
+        except BaseException:
+            session.abort()
+            raise
 
     def render(self, plan: Plan) -> tuple[str, ...]:
         """See `SwitchDriver.render`.
@@ -266,6 +271,12 @@ class CliDriver:
 
     async def close(self) -> None:
         """See `SwitchDriver.close`."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await listener.close()
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
         session, self._session, self._known = self._session, None, None
         if session is not None:
             await session.close()
@@ -311,7 +322,7 @@ class CliDriver:
     async def _connected(self) -> CliSession:
         if self._session is not None and self._session.is_open:
             return self._session
-        await self.close()
+        await self._hang_up()
         session = await CliSession.open(self._access, self._platform.session)
         confirmed = self._platform.transaction.confirmed
         if confirmed is not None and self._confirm_timeout:

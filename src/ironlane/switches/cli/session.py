@@ -79,6 +79,21 @@ class CliSession:
         """No failure so far, and the switch has not hung up."""
         return self._usable and not self._process.stdout.at_eof() and not self._process.channel.is_closing()
 
+    async def is_quiet(self) -> bool:
+        """Open, and nothing has come since the last answer. If something has, that answer was not whole, and the
+        session is dropped."""
+        if not self.is_open:
+            return False
+        try:
+            async with asyncio.timeout(0):
+                await self._process.stdout.read(1)
+        except TimeoutError:
+            return self.is_open
+        except (asyncssh.Error, OSError):
+            pass
+        self.abort()
+        return False
+
     async def ask(self, line: str, timeout: float | None = None) -> str:
         """Send a line and return its answer, whatever it says, without the echo and the next prompt.
 

@@ -15,7 +15,7 @@ from ironlane.model.plan import Plan
 from ironlane.switches.base import Access, Capabilities
 from ironlane.switches.openflow import notation, wire
 from ironlane.switches.openflow.pipeline import Pipeline, check, pipeline
-from ironlane.switches.openflow.reading import NOT_A_VLAN, NOT_IN_USE, Table, foreign, reach, read_ports
+from ironlane.switches.openflow.reading import NOT_A_VLAN, NOT_IN_USE, Table, foreign, foreign_lags, reach, read_ports
 from ironlane.switches.openflow.session import Session
 from ironlane.switches.openflow.wire import FlowCommand, GroupCommand, Message, Multipart, Port, Type
 from ironlane.switches.ovsdb import Endpoint, tls_context
@@ -40,6 +40,7 @@ class OpenFlowDriver:
         self._settle = float(access.options.get("settle", 0.1))
         self._session = Session(_endpoint(access), datapath_id=_datapath_id(access), timeout=access.timeout)
         self._table: Table | None = None
+        self._foreign: frozenset[int] = frozenset()
         self._prepared: tuple[Plan, Table, Steps] | None = None
         """What was rendered last, because most often it is applied next."""
 
@@ -51,7 +52,12 @@ class OpenFlowDriver:
             Permanent: it is another switch, does not speak OpenFlow 1.4, or has not all of the uplinks.
         """
         configs = read_ports(await self._look_up(), self._uplinks)
+        self._foreign = foreign_lags(configs, ports)
         return {name: configs[name] for name in ports if name in configs}
+
+    def foreign_lags(self) -> Collection[int]:
+        """See `switches.base.Considerate`. Others' groups are none of our LAGs: ids of ours begin with our own bits."""
+        return self._foreign
 
     def render(self, plan: Plan) -> tuple[str, ...]:
         """What `apply` will send, a line for each message, if the driver has observed since its last `apply`.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -111,6 +111,12 @@ def read_ports(table: Table, uplinks: Sequence[str]) -> dict[str, PortConfig]:
             config = PortConfig(PortMode.TRUNK, None, vlans | {NOT_A_VLAN}, STRANGE_LAG)
         configs[name] = config
     return configs
+
+
+def foreign_lags(configs: Mapping[str, PortConfig], wanted: Collection[str]) -> frozenset[int]:
+    """Numbers of LAGs that are there for anything but the wanted ports."""
+    lags = {config.lag.number for name, config in configs.items() if config.lag and name not in wanted}
+    return frozenset(lags - {STRANGE_LAG.number})
 
 
 def _told_ports(numbers: Mapping[str, int], flows: Iterable[Flow]) -> dict[str, PortConfig]:
