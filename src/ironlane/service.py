@@ -126,7 +126,7 @@ class Service:
             settings=PowerSyncSettings(settings.power_sync_interval, settings.power_sync_force),
             ttl=settings.ttl,
         )
-        self.housekeeping = Housekeeping(self.store)
+        self.housekeeping = Housekeeping(self.store, timedelta(seconds=settings.plan_retention))
         self._workers = {
             "switch": Worker(
                 "switch",

@@ -145,6 +145,10 @@ class Settings(BaseSettings):
     audit_interval: float = 300.0
     """How often a switch is read without a cause, to find what somebody else changed on its ports."""
 
+    plan_retention: float = Field(30 * 86400.0, ge=0)
+    """How long plans that are done stay on record (`ironlane plan`, `GET /fabric/v1/plans`); 0: for ever. The latest of
+    each switch stays, and so does history, which does not need them."""
+
     report_timeout: float = 1800.0
     """How long a server that was booted to be inspected, cleaned or deployed may take until its agent is heard of."""
 

@@ -1,4 +1,7 @@
-"""Plans as rows: written before a switch is touched, closed after the read-back, never deleted."""
+"""Plans as rows: written before a switch is touched, closed after the read-back, deleted long after (`prune`).
+
+Who held what when is not in them but in `store.holdings`, which is never deleted: history and restore need no plan.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,8 @@ class Outcome(StrEnum):
 
 
 UNFINISHED = (Outcome.SAVED, Outcome.APPLIED)
+AT_ONCE = 500
+"""Plans that are deleted in one transaction, so that nobody else waits long."""
 
 _ADD = Prepared(sa.insert(plans))
 _UNFINISHED = Prepared(
@@ -111,6 +116,27 @@ def latest(tx: Tx, switch: str | None = None, limit: int = 100) -> list[PlanReco
     if switch is not None:
         query = query.where(plans.c.switch_id == switch)
     return [_record(row) for row in tx.all(query)]
+
+
+def prune(tx: Tx, before: datetime) -> int:
+    """Delete plans that ended before a moment, some hundreds at the most; returns how many. The latest of each switch
+    stays, and those whose end is not known."""
+    latest = sa.select(sa.func.max(plans.c.created_at).label("at"), plans.c.switch_id).group_by(plans.c.switch_id)
+    newest = latest.subquery()
+    ended = (
+        sa.select(plans.c.id)
+        .join(newest, newest.c.switch_id == plans.c.switch_id)
+        .where(
+            plans.c.outcome.not_in([outcome.value for outcome in UNFINISHED]),
+            plans.c.finished_at < before,
+            plans.c.created_at < newest.c.at,
+        )
+        .limit(AT_ONCE)
+    )
+    ids = list(tx.execute(ended).scalars())
+    if ids:
+        tx.execute(sa.delete(plans).where(plans.c.id.in_(ids)))
+    return len(ids)
 
 
 def changes_to_json(plan: Plan) -> list[dict[str, Any]]:

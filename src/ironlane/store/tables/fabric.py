@@ -150,7 +150,7 @@ lag_claims = sa.Table(
 )
 
 plans = sa.Table(
-    # Append-only: saved before a switch is touched, and its outcome after the read-back.
+    # Saved before a switch is touched, and its outcome after the read-back; deleted when it is old (`store/plans.py`).
     "plans",
     metadata,
     uuid("id", primary_key=True),

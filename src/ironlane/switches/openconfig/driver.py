@@ -264,8 +264,8 @@ class OpenConfigDriver:
             raise session.refusal(errors)
 
     async def _commit(self, session: NetconfSession, then: Sequence[str]) -> list[Question]:
-        """Commit, and save it where it has to be; what is asked `then`, and the unlocking, are sent behind the last word
-        of it."""
+        """Commit, and save that where it has to be. What is asked `then`, and the unlocking, are sent behind its last
+        word."""
         if self._confirms(session):
             await session.rpc(write.confirmed_commit(self._dialect.confirm_timeout))
             try:
