@@ -35,12 +35,18 @@ class Described:
     """One API: its application, and how to have it as it is at first.
 
     `prepare` is called before the requests of each operation, and tells what is there then, under the same keys always.
-    `query` are parameters that always have the same value where they are sent.
+    `headers` go with every request; `query` are parameters that always have the same value where they are sent.
     """
 
     def __init__(
-        self, app: FastAPI, prepare: Callable[[], Awaitable[Known]], *, query: Mapping[str, Any] | None = None
+        self,
+        app: FastAPI,
+        prepare: Callable[[], Awaitable[Known]],
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
     ) -> None:
+        self._headers = dict(headers or {})
         self._prepare = prepare
         self._known: Known = asyncio.run(prepare())
         for name in self._known:
@@ -77,7 +83,7 @@ class Described:
         )
         @given(operation.as_strategy())
         def run(case: Any) -> None:
-            case.call_and_validate(checks=_CHECKS)
+            case.call_and_validate(checks=_CHECKS, headers=self._headers)
 
         run()
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.datastructures import Headers, MutableHeaders
@@ -13,13 +11,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ironlane.api import http
-from ironlane.api.baremetal import errors, microversions
+from ironlane.api.baremetal import errors, microversions, openapi
 from ironlane.api.baremetal.call import Call, Settings
-from ironlane.api.baremetal.fields import Resource
 from ironlane.api.baremetal.microversions import NotAcceptable
-from ironlane.api.baremetal.node_fields import NODE
-from ironlane.api.baremetal.portgroups import PORTGROUP
-from ironlane.api.baremetal.ports import PORT
 from ironlane.api.baremetal.routes import PUBLIC, ROUTES, Route
 from ironlane.api.baremetal.rules import ADMINS_ONLY, RULES
 from ironlane.api.identity.base import Authenticator, caller_of
@@ -86,7 +80,7 @@ def create(
             name=f"{route.handler.__module__.rpartition('.')[2]}.{route.handler.__name__}",
             summary=(route.handler.__doc__ or "").strip().splitlines()[0],
             response_model=None,
-            openapi_extra=_described(route),
+            openapi_extra=openapi.described(route),
         )
     errors.install(app)
     app.add_middleware(Microversion)
@@ -138,27 +132,3 @@ def _endpoint(route: Route, settings: Settings) -> Callable[[Request], Awaitable
         return await route.handler(Call(request, store, settings, version, base))
 
     return endpoint
-
-
-def _described(route: Route) -> dict[str, Any]:
-    """What OpenAPI cannot see in the handler's signature: path parameters, and bodies from the tables of fields."""
-    names = re.findall(r"{(\w+)}", route.path)
-    described: dict[str, Any] = {
-        "parameters": [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
-    }
-    resource = {"nodes": NODE, "ports": PORT, "portgroups": PORTGROUP}.get(route.path.split("/")[-1])
-    if route.method == "POST" and resource is not None:
-        described["requestBody"] = {"content": {"application/json": {"schema": _schema(resource)}}}
-    return described
-
-
-def _schema(resource: Resource) -> dict[str, Any]:
-    settable = [field for field in resource.fields.values() if field.check is not None]
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": [field.name for field in settable if field.required],
-        "properties": {
-            field.name: {"description": f"Since {microversions.number(field.since)}."} for field in settable
-        },
-    }

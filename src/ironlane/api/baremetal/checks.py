@@ -14,6 +14,20 @@ from ironlane.model.errors import Invalid
 from ironlane.model.link import LAG_MODES, bond_options, normal_mac, parse_link
 
 Check = Callable[[Any, str], Any]
+Schema = dict[str, Any]
+
+_SCHEMAS: dict[Check, Schema] = {}
+
+
+def schema_of(check: Check) -> Schema:
+    """What a check takes, as JSON Schema; more than the schema says may be refused."""
+    return _SCHEMAS.get(check, {})
+
+
+def _takes(check: Check, schema: Schema) -> Check:
+    _SCHEMAS[check] = schema
+    return check
+
 
 _NAME = re.compile(r"[A-Za-z0-9._~-]{1,255}")
 _RESERVED_NAMES = frozenset({"detail", "maintenance", "management", "ports", "portgroups", "states", "vendor_passthru"})
@@ -34,7 +48,7 @@ def text(longest: int = 255, *, shortest: int = 0) -> Check:
             raise Invalid(f"{field}: must have {shortest} to {longest} characters", field=field)
         return value
 
-    return check
+    return _takes(check, {"type": "string", "minLength": shortest, "maxLength": longest})
 
 
 def optional(check: Check) -> Check:
@@ -43,7 +57,7 @@ def optional(check: Check) -> Check:
     def checked(value: Any, field: str) -> Any:
         return None if value is None else check(value, field)
 
-    return checked
+    return _takes(checked, {"anyOf": [schema_of(check), {"type": "null"}]})
 
 
 def flag(value: Any, field: str) -> bool:
@@ -65,7 +79,7 @@ def list_of(check: Check) -> Check:
             raise Invalid(f"{field}: must be a list", field=field)
         return [check(item, f"{field}[{index}]") for index, item in enumerate(value)]
 
-    return checked
+    return _takes(checked, {"type": "array", "items": schema_of(check)})
 
 
 def index(value: Any, field: str) -> int:
@@ -152,7 +166,7 @@ def one_of(names: Collection[str]) -> Check:
             raise Invalid(f"{field}: {str(value)[:64]!r} is not one of {', '.join(names)}", field=field)
         return str(value)
 
-    return check
+    return _takes(check, {"type": "string", "enum": list(names)})
 
 
 def link(value: Any, field: str) -> dict[str, Any]:
@@ -230,3 +244,21 @@ def steps(value: Any, field: str) -> list[dict[str, Any]]:
 def query_flag(values: Mapping[str, str], key: str, *, default: bool = False) -> bool:
     """A boolean query parameter."""
     return flag(values[key], key) if key in values else default
+
+
+_NAMED = {"type": "string", "pattern": r"^[A-Za-z0-9._~-]{1,255}$"}
+_OBJECT: Schema = {"type": "object"}
+for _check, _schema in (
+    (flag, {"type": "boolean"}),
+    (json_object, _OBJECT),
+    (link, _OBJECT),
+    (bond_properties, _OBJECT),
+    (identifier, {"type": "string", "format": "uuid"}),
+    (name, _NAMED),
+    (mac, {"type": "string", "format": "mac-address"}),
+    (conductor_group, {"type": "string", "pattern": "^[a-zA-Z0-9_.-]*$", "maxLength": 255}),
+    (trait, {"type": "string", "pattern": "^(CUSTOM|HW|COMPUTE|MISC|OWNER|STORAGE)_[A-Z0-9_]+$", "maxLength": 255}),
+    (index, {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}),
+    (bond_mode, {"type": "string", "enum": [mode for mode in LAG_MODES if not mode.isdigit()]}),
+):
+    _takes(_check, _schema)

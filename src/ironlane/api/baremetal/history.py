@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.responses import Response
 
 from ironlane.api.baremetal import listing
@@ -38,8 +40,10 @@ async def index(call: Call) -> Response:
     """List what happened to a node, oldest first."""
     node = await call.store.read(lambda tx: nodes.get(tx, call.path("node")))
     place = ("nodes", node.id, "history")
-    collection = Collection(HISTORY, rows, history.select, {}, detail=78, place=place)
-    return await listing.answer(call, collection, rows.c.node_id == node.id)
+    return await listing.answer(call, replace(EVENTS, place=place), rows.c.node_id == node.id)
+
+
+EVENTS = Collection(HISTORY, rows, history.select, {}, detail=78)
 
 
 async def show(call: Call) -> Response:
