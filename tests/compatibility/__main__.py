@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.compatibility import baremetal, networking, openstackclient
+from tests.compatibility import baremetal, baremetal_commands, networking, openstackclient
 from tests.compatibility.document import write
 from tests.compatibility.openstacksdk import Suite, outcomes
 from tests.compatibility.outcomes import table, unexplained, unneeded
@@ -16,15 +16,22 @@ from tests.compatibility.outcomes import table, unexplained, unneeded
 SUITES: tuple[Suite, ...] = (networking.SUITE, baremetal.SUITE)
 
 
+TRIALS = {"openstackclient network": openstackclient.try_all, "openstackclient baremetal": baremetal_commands.try_all}
+"""The `openstack` command's tables, and how each comes about."""
+
+
 async def commands() -> int:
     """Try the `openstack` command; the number of faults."""
-    with tempfile.TemporaryDirectory(prefix="ironlane-compat-") as folder:
-        tried = await openstackclient.try_all(Path(folder))
-    write("openstackclient network", openstackclient.table(tried))
-    print(f"openstack: {openstackclient.table(tried).splitlines()[0]}")
-    for one in openstackclient.wrong(tried):
-        print(f"openstack {one.command.words}: {one.said or 'works, although: ' + one.command.why}")
-    return len(openstackclient.wrong(tried))
+    faults = 0
+    for name, try_all in TRIALS.items():
+        with tempfile.TemporaryDirectory(prefix="ironlane-compat-") as folder:
+            tried = await try_all(Path(folder))
+        write(name, openstackclient.table(tried))
+        print(f"{name}: {openstackclient.table(tried).splitlines()[0]}")
+        for one in openstackclient.wrong(tried):
+            print(f"openstack {one.command.words}: {one.said or 'works, although: ' + one.command.why}")
+            faults += 1
+    return faults
 
 
 async def main(names: Sequence[str]) -> int:

@@ -151,7 +151,7 @@ async def try_all(folder: Path, commands: Sequence[Command] = COMMANDS) -> list[
             keystone.endpoints.update(network=f"{found.url}/networking", identity=keystone.url)
             (folder / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {CLOUD: _log_in_at(keystone)}}))
             await _add_physical_network(found.url, keystone.issue(ADMIN.name, "ops"))
-            return await _run(commands, found, folder)
+            return await run(commands, found, folder)
 
 
 async def _nothing(_client: Client) -> None:
@@ -182,7 +182,8 @@ def _log_in_at(keystone: FakeKeystone) -> dict[str, object]:
     }
 
 
-async def _run(commands: Sequence[Command], found: Cloud, folder: Path) -> list[Tried]:
+async def run(commands: Sequence[Command], found: Cloud, folder: Path) -> list[Tried]:
+    """Run commands in order against a cloud."""
     answer = folder / "tried.json"
     with (folder / "commands.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
