@@ -93,7 +93,7 @@ def furnish(tx: Tx) -> Known:
 
 @pytest.mark.usefixtures("quiet")
 def test_requests_that_the_document_allows(open_database: Store) -> None:
-    described = Described(application(open_database), lambda: open_database.write(furnish), NEWEST)
+    described = Described(application(open_database), lambda: open_database.write(furnish), headers=NEWEST)
     assert "\n\n".join(described.faults()) == ""
 
 
