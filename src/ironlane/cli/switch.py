@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ironlane.cli.options import URL
-from ironlane.cli.show import get, table
+from ironlane.cli.show import ask, get, table
 
 
 @click.group()
@@ -50,6 +50,35 @@ def show(name: str, url: str) -> None:
     ports = get(url, f"/fabric/v1/switches/{quote(name, safe='')}/ports")["ports"]
     click.echo()
     table(("PORT", "CARRIES", "LAG", "WANTED", "HOST"), [_port_row(port) for port in ports])
+
+
+@switch.command()
+@click.argument("name")
+@click.option(
+    "--force", is_flag=True, help="Although servers are attached: nobody will read back that they are off it."
+)
+@click.option("--reason", default="", help="With --force: why, for the record.")
+@URL
+def forget(name: str, force: bool, reason: str, url: str) -> None:
+    """Take a switch off the record; nothing is changed on the switch itself.
+
+    With --force you vouch that it is gone for good, or at least off: no frame passes through it any more. Its servers
+    move to other networks as if they had been seen to leave, and its VLANs are given to others. If it comes back with
+    its old configuration, they meet.
+    """
+    from urllib.parse import quote
+
+    path = f"/fabric/v1/switches/{quote(name, safe='')}"
+    if not force:
+        ask(url, lambda client: client.request("DELETE", path))
+        return
+    if not reason:
+        raise click.UsageError("--force needs a --reason")
+    body = {"force": True, "reason": reason}
+    done = ask(url, lambda client: client.request("POST", f"{path}/forget", body))
+    for port in done["network_ports"]:
+        click.echo(f"network port {port} was on it")
+    click.echo(f"on record as plan {done['plan']}")
 
 
 def _port_row(port: Mapping[str, Any]) -> tuple[str, ...]:

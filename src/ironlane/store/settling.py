@@ -89,13 +89,18 @@ def settle(
     holdings.begin(tx, joined)
     holdings.end(tx, [a.id for a in [*gone, *lost]])
     if gone:
-        drop(tx, gone)
-        _admit_around(tx, gone)
-        release_segments(tx, {a.network for a in gone})
+        let_go(tx, gone)
     withholding.follow(tx, switch, [a for a in joined if a.state is AttachmentState.WANTED])
     _store_observed(tx, switch, observed, verified or {})
     refresh_status(tx, {a.network_port for a in [*gone, *turned]})
-    _wake_nodes(tx, {a.host for a in [*gone, *turned]})
+    wake_nodes(tx, {a.host for a in [*gone, *turned]})
+
+
+def let_go(tx: Tx, gone: Collection[Attachment]) -> None:
+    """These are on no switch any more: off the record with them, and whoever waited for that may go on."""
+    drop(tx, gone)
+    _admit_around(tx, gone)
+    release_segments(tx, {a.network for a in gone})
 
 
 def carries(config: PortConfig | None, attachment: Attachment) -> bool:
@@ -176,7 +181,7 @@ def _faults(tx: Tx, which: Collection[SwitchId]) -> dict[SwitchId, str]:
     return {SwitchId(row.id): row.reason for row in tx.execute(_FAULTS, {"ids": sorted(which)})}
 
 
-def _wake_nodes(tx: Tx, hosts: Collection[str]) -> None:
+def wake_nodes(tx: Tx, hosts: Collection[str]) -> None:
     """Nodes that wait for their switch ports are due: by their rows, because another conductor may own them."""
     if hosts:
         tx.execute(_WAKE, {"ids": sorted(hosts), "now": tx.now})

@@ -153,6 +153,11 @@ def delete(tx: Tx, switch: str) -> None:
             f" {first.network_port} ({first.state}); unbind them and wait until they have left",
             code="SwitchInUse",
         )
+    remove(tx, switch)
+
+
+def remove(tx: Tx, switch: str) -> None:
+    """Delete the rows of a switch that nothing is attached to."""
     tx.execute(sa.delete(lag_claims).where(lag_claims.c.switch_id == switch))
     tx.execute(sa.delete(lldp_shown).where(lldp_shown.c.switch_id == switch))
     tx.execute(sa.delete(switch_ports).where(switch_ports.c.switch_id == switch))

@@ -200,6 +200,19 @@ async def test_a_switch_in_use_is_not_deleted(api: Client, store: Store) -> None
     assert "np-1" in answer.json()["error"]["message"]
 
 
+async def test_a_switch_that_is_gone_for_good_is_forgotten_by_force(api: Client, store: Store) -> None:
+    await attach(store)
+    for body in ({}, {"force": False, "reason": "burnt down"}, {"force": True}, {"force": True, "reason": ""}):
+        assert (await api.post("/v1/switches/leaf-1/forget", body)).status == 400, body
+    answer = await api.post("/v1/switches/leaf-1/forget", {"force": True, "reason": "burnt down"})
+    assert (answer.status, answer.json()["network_ports"]) == (200, ["np-1"])
+    (plan,) = (await api.get("/v1/plans?switch=leaf-1")).json()["plans"]
+    assert (plan["id"], plan["outcome"]) == (answer.json()["plan"], "failed")
+    assert plan["reason"].endswith("burnt down")
+    assert (await api.get("/v1/switches/leaf-1")).status == 404
+    assert (await api.get("/v1/attachments")).json() == {"attachments": []}
+
+
 async def test_switches_and_physical_networks_go_when_nothing_is_on_them(api: Client) -> None:
     assert (await api.delete("/v1/switches/leaf-1")).status == 204
     assert (await api.delete("/v1/physical-networks/physnet1")).status == 204

@@ -201,6 +201,13 @@ class AttachmentQuery(BaseModel):
     state: AttachmentState | None = None
 
 
+class ForgetBody(Body):
+    """Why a switch is forgotten although somebody is attached to it; `force` has to be true."""
+
+    force: Literal[True]
+    reason: Annotated[Text, Field(min_length=1)]
+
+
 class PlanQuery(BaseModel):
     """Which plans: of one switch or of all, the newest `limit`."""
 

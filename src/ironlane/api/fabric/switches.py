@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict
 
-from ironlane.api.fabric.bodies import SwitchBody, Text, require_name
+from ironlane.api.fabric.bodies import ForgetBody, SwitchBody, Text, require_name
 from ironlane.api.fabric.views import MADE, port_view, switch_view
 from ironlane.model.fabric import Attachment, SwitchId
-from ironlane.store import attachments, switches
+from ironlane.store import attachments, forgetting, switches
 from ironlane.store.database import Store, Tx
 
 
@@ -55,6 +55,16 @@ def router(store: Store) -> APIRouter:
     async def delete_switch(name: str) -> None:
         """Forget a switch to which nobody is attached. Nothing is changed on the switch itself."""
         await store.write(lambda tx: switches.delete(tx, name))
+
+    @routes.post("/{name}/forget")
+    async def forget_switch(name: str, body: ForgetBody) -> dict[str, Any]:
+        """Forget a switch that is gone for good, whoever is attached to it.
+
+        Nobody reads back that its ports are clean: whoever asks for this vouches that no frame passes through it any
+        more. Servers move on as if it were so, and its VLANs are given to others.
+        """
+        forgotten = await store.write(lambda tx: forgetting.forget(tx, name, body.reason))
+        return {"network_ports": list(forgotten.network_ports), "plan": forgotten.plan}
 
     @routes.get("/{name}/ports")
     async def list_ports(name: str, query: Annotated[PortQuery, Query()]) -> dict[str, Any]:
