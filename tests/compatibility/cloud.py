@@ -30,6 +30,10 @@ class Cloud:
     environment: Mapping[str, str]
 
 
+async def nothing(_client: Client) -> None:
+    """It is as it should be."""
+
+
 Preparation = Callable[[Client], Awaitable[None]]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ironlane.cli.client import Client
-from tests.compatibility.cloud import TENANT_VLANS
 from tests.compatibility.openstacksdk import Suite
 from tests.compatibility.outcomes import Reason
 
@@ -23,7 +21,6 @@ REASONS = (
     Reason("v2.test_service_provider.*", "there are no pluggable services (routers, VPN, …) that somebody provides"),
     Reason("v2.test_agent_add_remove_network.*", "it needs a DHCP agent; DHCP is the conductors' and is not scheduled"),
     Reason("v2.test_agent_add_remove_router.*", _ROUTERS),
-    Reason("v2.test_quota.*", "it makes a project in an identity service, and there is none beside this one"),
     Reason(
         "v2.test_trunk.TestTrunk.test_subports",
         "it tags a sub-port with a VLAN id of its own choosing; a switch port carries a network by its own VLAN"
@@ -32,9 +29,4 @@ REASONS = (
 )
 
 
-async def prepare(client: Client) -> None:
-    physical_network = {"tenant_vlans": [list(TENANT_VLANS)], "mtu": 1500}
-    await client.request("PUT", "/fabric/v1/physical-networks/physnet1", physical_network)
-
-
-SUITE = Suite("network", prepare, REASONS)
+SUITE = Suite("network", reasons=REASONS, keystone=True)

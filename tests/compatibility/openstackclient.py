@@ -9,14 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import aiohttp
-import yaml
-
-from ironlane.cli.client import Client
-from tests.api.identity.keystone import SERVICE_PASSWORD, FakeKeystone, User
-from tests.compatibility.cloud import CLOUD, TENANT_VLANS, Cloud, cloud
-
-ADMIN = User("root", "secret", {"ops": ("admin",), "red": ("member",)})
+from tests.compatibility.cloud import Cloud
+from tests.compatibility.keystone import cloud_with_keystone
 
 _NO_GROUPS = "there are no security groups: switch ports are not filtered"
 _NO_ROUTERS = "there are no routers: a fabric of switches ends at layer 2"
@@ -101,21 +95,21 @@ COMMANDS = (
     Command("network trunk list --long"),
     Command("network trunk show t1"),
     Command("network trunk delete t1"),
-    Command("network rbac create --type network --action access_as_shared --target-project red tenant"),
+    Command("network rbac create --type network --action access_as_shared --target-project demo tenant"),
     Command("network rbac create --type network --action access_as_shared --target-all-projects tenant"),
     Command(
         "network rbac create --type network --action access_as_external --target-all-projects tenant",
         "there are no routers that an external network would be for",
     ),
     Command("network rbac list --long"),
-    Command("quota set --networks 5 --ports 7 --subnets -1 --rbac-policies 3 red"),
+    Command("quota set --networks 5 --ports 7 --subnets -1 --rbac-policies 3 demo"),
     Command("quota set --networks 0 --force ops"),
     Command("network create one-too-many", "the line above left no room: `Quota exceeded`"),
-    Command("quota show --network red"),
-    Command("quota show --network --usage red"),
-    Command("quota show --network --default red"),
+    Command("quota show --network demo"),
+    Command("quota show --network --usage demo"),
+    Command("quota show --network --default demo"),
     Command("quota list --network"),
-    Command("quota delete --network red"),
+    Command("quota delete --network demo"),
     Command("quota delete --network ops"),
     Command("network agent list"),
     Command("availability zone list --network"),
@@ -141,45 +135,8 @@ COMMANDS = (
 
 async def try_all(folder: Path, commands: Sequence[Command] = COMMANDS) -> list[Tried]:
     """Run the commands in order, as an admin; `folder` is an empty place for the service's files."""
-    async with FakeKeystone(ADMIN).running() as keystone:
-        settings = {
-            "IRONLANE_AUTH_STRATEGY": "keystone",
-            "IRONLANE_KEYSTONE_URL": keystone.url,
-            "IRONLANE_SECRET_KEYSTONE_PASSWORD": SERVICE_PASSWORD,
-        }
-        async with cloud(folder, _nothing, settings) as found:
-            keystone.endpoints.update(network=f"{found.url}/networking", identity=keystone.url)
-            (folder / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {CLOUD: _log_in_at(keystone)}}))
-            await _add_physical_network(found.url, keystone.issue(ADMIN.name, "ops"))
-            return await run(commands, found, folder)
-
-
-async def _nothing(_client: Client) -> None:
-    """It wants a token for whatever it is to do."""
-
-
-async def _add_physical_network(url: str, token: str) -> None:
-    body = {"tenant_vlans": [list(TENANT_VLANS)], "mtu": 1500}
-    async with (
-        aiohttp.ClientSession(headers={"X-Auth-Token": token}) as session,
-        session.put(f"{url}/fabric/v1/physical-networks/physnet1", json=body) as answer,
-    ):
-        answer.raise_for_status()
-
-
-def _log_in_at(keystone: FakeKeystone) -> dict[str, object]:
-    return {
-        "auth_type": "password",
-        "auth": {
-            "auth_url": keystone.url,
-            "username": ADMIN.name,
-            "password": ADMIN.password,
-            "project_name": "ops",
-            "user_domain_name": "Default",
-            "project_domain_name": "Default",
-        },
-        "region_name": "RegionOne",
-    }
+    async with cloud_with_keystone(folder, {}) as found:
+        return await run(commands, found, folder)
 
 
 async def run(commands: Sequence[Command], found: Cloud, folder: Path) -> list[Tried]:

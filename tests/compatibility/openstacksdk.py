@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.compatibility.cloud import CLOUD, Cloud, Preparation, cloud
+from tests.compatibility.cloud import CLOUD, Cloud, Preparation, cloud, nothing
+from tests.compatibility.keystone import OTHER_CLOUD, TENANT_CLOUD, cloud_with_keystone
 from tests.compatibility.outcomes import Outcome, Reason, Result
 
 FUNCTIONAL = "openstack.tests.functional"
@@ -25,14 +26,16 @@ class Suite:
         name: of the package below `openstack.tests.functional`.
         prepare: makes what the tests expect to be there.
         reasons: why some do not pass.
+        keystone: log in at a Keystone, as an admin and as tenants; `prepare` is not called.
         settings: the service's environment.
         environment: the tests'.
         root: where clients look for the list of versions; they find one there only.
     """
 
     name: str
-    prepare: Preparation
-    reasons: Sequence[Reason]
+    prepare: Preparation = nothing
+    reasons: Sequence[Reason] = ()
+    keystone: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     root: str = ""
@@ -40,11 +43,15 @@ class Suite:
 
 async def outcomes(suite: Suite, folder: Path) -> list[Outcome]:
     """Run a suite; `folder` is an empty place for its database and its log."""
+    if suite.keystone:
+        async with cloud_with_keystone(folder, suite.settings) as found:
+            tenants = {"OPENSTACKSDK_DEMO_CLOUD": TENANT_CLOUD, "OPENSTACKSDK_DEMO_CLOUD_ALT": OTHER_CLOUD}
+            return await _run(suite, found, folder, tenants)
     async with cloud(folder, suite.prepare, suite.settings, suite.root) as found:
-        return await _run(suite, found, folder)
+        return await _run(suite, found, folder, {})
 
 
-async def _run(suite: Suite, found: Cloud, folder: Path) -> list[Outcome]:
+async def _run(suite: Suite, found: Cloud, folder: Path, tenants: Mapping[str, str]) -> list[Outcome]:
     answer = folder / "outcomes.json"
     clouds = ("OPERATOR_CLOUD", "SYSTEM_ADMIN_CLOUD", "DEMO_CLOUD", "DEMO_CLOUD_ALT")
     environment = {
@@ -52,6 +59,7 @@ async def _run(suite: Suite, found: Cloud, folder: Path) -> list[Outcome]:
         **{f"OPENSTACKSDK_{role}": CLOUD for role in clouds},
         "OS_TEST_TIMEOUT": str(PATIENCE),
         "OPENSTACKSDK_FUNC_TEST_TIMEOUT": str(PATIENCE),
+        **tenants,
         **suite.environment,
     }
     log = folder / "tests.log"

@@ -64,20 +64,30 @@ class FakeKeystone:
     def revoke(self, token: str) -> None:
         del self.tokens[token]
 
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/", self._versions),
+            web.get("/v3", self._version),
+            web.get("/v3/", self._version),
+            web.post("/v3/auth/tokens", self._log_in),
+            web.get("/v3/auth/tokens", self._validate),
+            web.get("/v3/projects", self._list_projects),
+            web.get("/v3/projects/{id}", self._show_project),
+        ]
+
+    def projects(self) -> dict[str, str]:
+        """Id to name."""
+        return {scope: scope for user in self.users.values() for scope in user.roles if scope != "system"}
+
+    def project(self, ident: str) -> dict[str, Any]:
+        """One of them, as the API shows it."""
+        told = {"domain_id": "default", "enabled": True, "is_domain": False}
+        return {"id": ident, "name": self.projects()[ident], **told}
+
     @asynccontextmanager
     async def running(self, port: int = 0) -> AsyncIterator[FakeKeystone]:
         app = web.Application()
-        app.add_routes(
-            [
-                web.get("/", self._versions),
-                web.get("/v3", self._version),
-                web.get("/v3/", self._version),
-                web.post("/v3/auth/tokens", self._log_in),
-                web.get("/v3/auth/tokens", self._validate),
-                web.get("/v3/projects", self._projects),
-                web.get("/v3/projects/{id}", self._project),
-            ]
-        )
+        app.add_routes(self.routes())
         runner = web.AppRunner(app)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", port)
@@ -128,22 +138,16 @@ class FakeKeystone:
             return error(404, "Not Found", "Failed to validate token")
         return web.json_response(self._told(subject), headers={"X-Subject-Token": subject})
 
-    async def _projects(self, request: web.Request) -> web.Response:
-        named = [project for project in self._all_projects() if project == request.query.get("name", project)]
-        return web.json_response({"projects": [self._shown(project) for project in named], "links": {"next": None}})
+    async def _list_projects(self, request: web.Request) -> web.Response:
+        named = request.query.get("name")
+        found = [ident for ident, name in self.projects().items() if named in {None, name}]
+        return web.json_response({"projects": [self.project(ident) for ident in found], "links": {"next": None}})
 
-    async def _project(self, request: web.Request) -> web.Response:
-        project = request.match_info["id"]
-        if project not in self._all_projects():
-            return error(404, "Not Found", f"Could not find project: {project}.")
-        return web.json_response({"project": self._shown(project)})
-
-    def _all_projects(self) -> list[str]:
-        return sorted({scope for user in self.users.values() for scope in user.roles} - {"system"})
-
-    @staticmethod
-    def _shown(project: str) -> dict[str, Any]:
-        return {"id": project, "name": project, "domain_id": "default", "enabled": True, "is_domain": False}
+    async def _show_project(self, request: web.Request) -> web.Response:
+        ident = request.match_info["id"]
+        if ident not in self.projects():
+            return error(404, "Not Found", f"Could not find project: {ident}.")
+        return web.json_response({"project": self.project(ident)})
 
     def _live(self, token: str) -> Token | None:
         found = self.tokens.get(token)

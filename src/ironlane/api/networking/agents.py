@@ -54,12 +54,13 @@ class AgentChange(Body):
 
 
 async def list_(request: Request, store: StoreDep) -> JSONResponse:
-    policy.require(store.caller, "get_agent")
     asked = collected(request, ATTRIBUTES, standard=False)
     timeout = request.app.state.conductor_timeout
     hosts = [str(host) for host in asked.listing.equal.get("host", ())]
 
     def read(tx: Tx) -> list[View]:
+        if not policy.allowed(tx.caller, "get_agent"):
+            return []
         found = [view(conductor, tx.now, timeout) for conductor in conductors.listed(tx)]
         return found + [_smart_nic(switches.get(tx, host)) for host in hosts if switches.exists(tx, host)]
 
