@@ -29,6 +29,8 @@ _PAGING = frozenset({"limit", "marker", "page_reverse", "sort_key", "sort_dir", 
 _INTEGER_MAX = 2**31 - 1
 _TEXT_MAX = 1024
 _VALUES_MAX = 500
+_TAGS_MAX = 100
+"""Tags of one rule at the most: each is a condition of its own, and no database takes any number of them."""
 
 Convert = Callable[[str, str], Any]
 """From a filter's text, and the parameter's name for complaints, to what the column holds."""
@@ -121,7 +123,7 @@ def parse(
         limit=_limit(given, page_limit),
         marker=given["marker"][-1] if given.get("marker", [""])[-1] else None,
         reverse=flag(given.get("page_reverse", ["false"])[-1], "page_reverse"),
-        tags={rule: _tags(given[name]) for name, rule in TAG_PARAMETERS.items() if name in given},
+        tags={rule: _tags(given[name], name) for name, rule in TAG_PARAMETERS.items() if name in given},
         changed_since=_moment(given["changed_since"][-1]) if "changed_since" in given else None,
     )
     wished = frozenset(name for name in given.get("fields", ()) if name)
@@ -140,18 +142,19 @@ def _equal(given: Mapping[str, list[str]], attributes: Mapping[str, Attribute]) 
 
 
 def _order(given: Mapping[str, list[str]], attributes: Mapping[str, Attribute]) -> list[tuple[str, bool]]:
+    """Columns to sort by. One that is named again orders nothing any more, and would cost the database as much."""
     keys = given.get("sort_key", [])
     directions = given.get("sort_dir", ["asc"] * len(keys))
     if len(keys) != len(directions):
         raise Invalid("the number of sort_keys and sort_dirs must be the same", field="sort_dir")
-    order = []
+    order: dict[str, bool] = {}
     for key, direction in zip(keys, directions, strict=True):
         if key not in attributes:
             raise Invalid(f"[{key}] is invalid attribute for sort_keys", field="sort_key")
         if direction not in {"asc", "desc"}:
             raise Invalid(f"{direction!r} is neither asc nor desc", field="sort_dir")
-        order.append((attributes[key].column, direction == "desc"))
-    return order
+        order.setdefault(attributes[key].column, direction == "desc")
+    return list(order.items())
 
 
 def _limit(given: Mapping[str, list[str]], page_limit: int | None) -> int | None:
@@ -160,8 +163,11 @@ def _limit(given: Mapping[str, list[str]], page_limit: int | None) -> int | None
     return min(filter(None, (wished, page_limit)), default=None)
 
 
-def _tags(values: Sequence[str]) -> list[str]:
-    return [tag for value in values for tag in value.split(",") if tag]
+def _tags(values: Sequence[str], where: str) -> list[str]:
+    found = sorted({tag for value in values for tag in value.split(",") if tag})
+    if len(found) > _TAGS_MAX:
+        raise Invalid(f"has more than {_TAGS_MAX} tags", field=where)
+    return found
 
 
 def _moment(value: str) -> datetime:

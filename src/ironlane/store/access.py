@@ -110,6 +110,12 @@ def require_visible(tx: Tx, noun: str, table: sa.Table, ident: str, *, field: st
         raise NotFound(noun, ident, field=field)
 
 
+def physical_network(tx: Tx, name: str) -> str:
+    """A physical network as a refusal may name it: which one a network is on is not for everybody."""
+    hidden = policy.hidden(tx.caller, "get_network")
+    return "its physical network" if "provider:physical_network" in hidden else f"physical network {name}"
+
+
 def sees_trunk_of(tx: Tx, port: _Owned) -> bool:
     """Whether the caller sees the trunk that a port is in, which is its owner's. A network's owner sees the port."""
     return tx.caller.sees_all or port.project_id == tx.caller.project_id
@@ -230,8 +236,13 @@ def _on_network(tx: Tx, project: str, network_id: str) -> Target:
 
 def _set_in(new: Any) -> list[str]:
     """The attributes of something new that are not what they would be anyway, by their names in rules."""
-    given = {name: getattr(new, name) for name in new.__dataclass_fields__}
-    set_ = {name: value for name, value in given.items() if value or name == "port_security_enabled"}
+    given = {name: (getattr(new, name), field.default) for name, field in new.__dataclass_fields__.items()}
+    set_ = {
+        name: value
+        for name, (value, default) in given.items()
+        # An empty text where nothing at all is the default is something that was said.
+        if value or name == "port_security_enabled" or (default is None and value is not None)
+    }
     set_.pop("project_id", None)
     return _named(set_, new=True)
 

@@ -92,7 +92,7 @@ def create(tx: Tx, new: NewNetwork) -> Network:
         "shared": False,
         "router_external": new.router_external,
         "port_security_enabled": new.port_security_enabled,
-        "mtu": physical.mtu if new.mtu is None else _mtu(new.mtu, physical),
+        "mtu": physical.mtu if new.mtu is None else _mtu(tx, new.mtu, physical),
         "network_type": kind.value,
         "physical_network": physical.name,
         "segmentation_id": _segment(tx, network_id, new, kind, physical),
@@ -131,7 +131,7 @@ def update(tx: Tx, network_id: str, changes: Mapping[str, Any]) -> Network:
     values: dict[str, Any] = {name: list(value) if name == "tags" else value for name, value in changes.items()}
     physical = physical_networks.find(tx, before.physical_network)
     if "mtu" in values and physical is not None:
-        _mtu(values["mtu"], physical)
+        _mtu(tx, values["mtu"], physical)
     if "shared" in values:
         rbac.share(tx, before, values["shared"])
         values |= rbac.columns(tx, before)
@@ -226,9 +226,11 @@ def _segment(tx: Tx, network_id: str, new: NewNetwork, kind: NetworkType, physic
     return None
 
 
-def _mtu(mtu: int, physical: PhysicalNetwork) -> int:
+def _mtu(tx: Tx, mtu: int, physical: PhysicalNetwork) -> int:
     if not MTU_MIN <= mtu <= physical.mtu:
-        message = f"{mtu} is not within {MTU_MIN} to {physical.mtu}, the MTU of physical network {physical.name}"
+        message = (
+            f"{mtu} is not within {MTU_MIN} to {physical.mtu}, the MTU of {access.physical_network(tx, physical.name)}"
+        )
         raise Invalid(message, field="mtu")
     return mtu
 

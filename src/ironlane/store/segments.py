@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from ironlane.model.errors import Conflict, Invalid
 from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, Vlan
 from ironlane.model.network import PhysicalNetwork
+from ironlane.store import access
 from ironlane.store.database import Tx
 from ironlane.store.settling import release_segments
 from ironlane.store.tables import segments, switch_ports, switches
@@ -25,8 +26,9 @@ def allocate(tx: Tx, network_id: str, physical: PhysicalNetwork) -> Vlan:
     ranges = (range(first, last + 1) for first, last in physical.tenant_vlans)
     vlan = next((v for vlans in ranges for v in vlans if v not in taken), None)
     if vlan is None:
+        where = access.physical_network(tx, physical.name)
         raise Conflict(
-            f"Unable to create the network. No tenant VLAN is free on physical network {physical.name};"
+            f"Unable to create the network. No tenant VLAN is free on {where};"
             " delete networks or widen tenant_vlans in the site file",
             field=_FIELD,
             code="NoNetworkAvailable",

@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ironlane.model import policy
 from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, AttachmentState
 from ironlane.model.network import SubPort, Trunk, TrunkStatus
@@ -236,9 +237,9 @@ def _add(
         row = found.get(new.port_id)
         if row is None:
             raise NotFound("port", new.port_id, field=_at(index, "port_id"))
-        _check_free(row, parent, index)
+        _check_free(tx, row, parent, index)
         tag = _segmentation(new, row, index)
-        _check_network(row, parent, index)
+        _check_network(tx, row, parent, index)
         if tag in tags or tag == parent.segmentation_id:
             holder = f"already in use on trunk {trunk_id}" if tag in tags else "the parent port's untagged VLAN"
             message = f"segmentation_type {VLAN_TYPE} and segmentation_id {tag} is {holder}."
@@ -282,15 +283,15 @@ def _segmentation(new: NewSubPort, row: sa.Row[Any], index: int) -> int:
     return int(row.segmentation_id)
 
 
-def _check_free(row: sa.Row[Any], parent: sa.Row[Any], index: int) -> None:
+def _check_free(tx: Tx, row: sa.Row[Any], parent: sa.Row[Any], index: int) -> None:
     """Raises: Conflict, when a port is used for something else already."""
     where = _at(index, "port_id")
     if row.id == parent.id:
         message = f"Port {row.id} is currently in use and is not eligible for use as a subport: it is the parent port"
         raise Conflict(message, code="ParentPortInUse", field=where)
     _refuse_trunked(row, where)
-    user = row.device_id or row.host_id
-    if user:
+    if row.device_id or row.host_id:
+        user = row.device_id or (row.host_id if policy.sees_all(tx.caller) else "on a host")
         raise Conflict(
             f"Unable to complete operation on port {row.id} for network {row.network_id}."
             f" Port already has an attached device {user}.",
@@ -308,15 +309,14 @@ def _refuse_trunked(row: sa.Row[Any], where: str) -> None:
     raise Conflict(f"Port {row.id} is in use by another trunk {row.trunk_id}.", code="TrunkPortInUse", field=where)
 
 
-def _check_network(row: sa.Row[Any], parent: sa.Row[Any], index: int) -> None:
+def _check_network(tx: Tx, row: sa.Row[Any], parent: sa.Row[Any], index: int) -> None:
     """Raises: Invalid, Conflict, when a network cannot be on the switch ports of the parent port's network."""
     where = _at(index, "port_id")
     if row.physical_network != parent.physical_network:
-        raise Invalid(
-            f"network {row.network_id} is on physical network {row.physical_network},"
-            f" the parent port's on {parent.physical_network}",
-            field=where,
-        )
+        message = f"network {row.network_id} is on another physical network than the parent port's"
+        if policy.sees_all(tx.caller):  # which one a network is on is not for everybody
+            message += f": {row.physical_network}, and the parent port's on {parent.physical_network}"
+        raise Invalid(message, field=where)
     if row.side != parent.side:
         raise Invalid(
             f"network {row.network_id} is a {row.side} network, the parent port's a {parent.side} network:"

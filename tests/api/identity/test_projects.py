@@ -65,6 +65,39 @@ async def test_attributes_for_admins(
     assert is_forbidden(answer, rule), answer.body
 
 
+async def test_refusals_do_not_name_what_is_hidden(world: World) -> None:
+    """Neither by an empty text, which is no default, nor by what is wrong with another attribute."""
+    ids = world.ids[RED]
+    for attribute in ("provider:physical_network", "provider:network_type", "provider:segmentation_id"):
+        empty: Any = 0 if attribute.endswith("_id") else ""
+        answer = await world.ask("red", "networking", "POST", "/v2.0/networks", {"network": {attribute: empty}})
+        assert is_forbidden(answer, f"create_network:{attribute}"), answer.body
+    for method, url in (("POST", "/v2.0/networks"), ("PUT", f"/v2.0/networks/{ids['network']}")):
+        answer = await world.ask("red", "networking", method, url, {"network": {"mtu": 99999}})
+        assert (answer.status, b"1500" in answer.body, b"physnet" in answer.body) == (400, True, False), answer.body
+        answer = await world.ask("root", "networking", method, url, {"network": {"mtu": 99999}})
+        assert b"physical network physnet1" in answer.body
+    body = {"network": {"project_id": RED, "provider:physical_network": "physnet2"}}
+    with world.in_earnest():
+        await world.ask("root", "networking", "PUT", f"/v2.0/ports/{ids['free_port']}", {"port": {"device_id": ""}})
+        elsewhere = await world.made("networking", "/v2.0/networks", body)
+        other = await world.made(
+            "networking", "/v2.0/ports", {"port": {"network_id": elsewhere["id"], "project_id": RED}}
+        )
+    subport = {"sub_ports": [{"port_id": other["id"]}]}
+    for user, told in (("red", False), ("root", True)):
+        answer = await world.ask(user, "networking", "PUT", f"/v2.0/trunks/{ids['trunk']}/add_subports", subport)
+        assert (answer.status, b"physnet" in answer.body) == (400, told), answer.body
+    bound = {"port": {"device_id": "", "binding:host_id": "a-host"}}
+    with world.in_earnest():
+        answer = await world.ask("root", "networking", "PUT", f"/v2.0/ports/{ids['free_subport']}", bound)
+        assert answer.status == 200
+    subport = {"sub_ports": [{"port_id": ids["free_subport"]}]}
+    for user, told in (("red", False), ("root", True)):
+        answer = await world.ask(user, "networking", "PUT", f"/v2.0/trunks/{ids['trunk']}/add_subports", subport)
+        assert (answer.status, b"a-host" in answer.body) == (409, told), answer.body
+
+
 async def test_attributes_at_their_defaults_are_not_set(world: World) -> None:
     body = {"network": {"shared": False, "router:external": False, "port_security_enabled": True}}
     assert (await world.ask("red", "networking", "POST", "/v2.0/networks", body)).status == 201

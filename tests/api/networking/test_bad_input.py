@@ -277,6 +277,8 @@ CASES = [
     query("ports", 400, "fixed_ips", "fixed_ips=ip_address=ten"),
     query("ports", 400, "changed_since", "changed_since=yesterday"),
     query("ports", 400, "name", "name=%00"),
+    query("ports", 400, "tags-any", "tags-any=" + ",".join(str(number) for number in range(101))),
+    query("ports", 400, "not-tags", "&".join(f"not-tags=a{number},b{number}" for number in range(51))),
     query("networks", 400, "provider:segmentation_id", "provider:segmentation_id=blue"),
     query("subnets", 400, "gateway_ip", "gateway_ip=gw"),
     # tags
@@ -293,6 +295,9 @@ CASES = [
     raw(b"\xff\xfe", 400, "body"),
     raw(b"[" * 100_000, 400, "body"),
     raw(b'{"port": {"network_id": "{net}", "binding:profile": {"x": NaN}}}', 400, "binding:profile"),
+    raw(b'{"port": {"network_id": "\\ud800"}}', 400, "network_id"),
+    raw(b'{"port": {"network_id": "{net}", "fixed_ips": [{"subnet_id": "\\ud800"}]}}', 400, "fixed_ips[0].subnet_id"),
+    raw(b'{"network": {"\\udfff": 1}}', 400, "network"),
     raw(b'{"port": "' + b"x" * 1_100_000 + b'"}', 413, "1048576", "RequestTooLarge"),
     Case("GET", "/v2.0/unknown", None, 404, "could not be found", "HTTPNotFound"),
     Case("GET", "/v3", None, 404, "could not be found", "HTTPNotFound"),

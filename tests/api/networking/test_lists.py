@@ -153,3 +153,17 @@ async def test_the_server_may_limit_pages(names: Networking) -> None:
     assert len(answer["ports"]) == 2
     assert answer["ports_links"][0]["rel"] == "next"
     assert len((await limited.get("/v2.0/ports?limit=1")).json()["ports"]) == 1
+
+
+async def test_what_would_cost_the_database_too_much_costs_nothing(names: Networking) -> None:
+    """A sort key that is named again orders nothing; a tag that is named again is no further condition."""
+    first = (await names.get("/v2.0/ports?limit=1&sort_key=name")).json()["ports"][0]["id"]
+    by_name = f"/v2.0/ports?fields=id&marker={first}&sort_key=name&sort_dir=asc"
+    once = await names.get(by_name)
+    assert once.json()["ports"]
+    again = "&sort_key=name&sort_dir=desc" * 499
+    assert (await names.get(by_name + again)).body == once.body
+    tags = "&".join(["tags=" + ",".join(["a"] * 500)] * 3)
+    assert (await names.get(f"/v2.0/ports?{tags}")).body == (await names.get("/v2.0/ports?tags=a")).body
+    substrings = "&".join(f"fixed_ips=ip_address_substr={number}" for number in range(500))
+    assert (await names.get(f"/v2.0/ports?{substrings}")).status == 200

@@ -33,7 +33,8 @@ def canonical_uuid(text: str) -> str | None:
 def _uuid(text: str) -> str:
     found = canonical_uuid(text)
     if found is None:
-        raise PydanticCustomError("uuid", "'{text}' is not a valid UUID", {"text": text[:80]})
+        told = text[:80].encode(errors="backslashreplace").decode()  # a lone surrogate is in no answer
+        raise PydanticCustomError("uuid", "'{text}' is not a valid UUID", {"text": told})
     return found
 
 
