@@ -14,7 +14,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ironlane.model import policy
 from ironlane.model.errors import Conflict, Invalid, NotFound
 from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, AttachmentState
 from ironlane.model.network import SubPort, Trunk, TrunkStatus
@@ -291,7 +290,7 @@ def _check_free(tx: Tx, row: sa.Row[Any], parent: sa.Row[Any], index: int) -> No
         raise Conflict(message, code="ParentPortInUse", field=where)
     _refuse_trunked(row, where)
     if row.device_id or row.host_id:
-        user = row.device_id or (row.host_id if policy.sees_all(tx.caller) else "on a host")
+        user = row.device_id or (row.host_id if tx.caller.sees_all else "on a host")
         raise Conflict(
             f"Unable to complete operation on port {row.id} for network {row.network_id}."
             f" Port already has an attached device {user}.",
@@ -314,7 +313,7 @@ def _check_network(tx: Tx, row: sa.Row[Any], parent: sa.Row[Any], index: int) ->
     where = _at(index, "port_id")
     if row.physical_network != parent.physical_network:
         message = f"network {row.network_id} is on another physical network than the parent port's"
-        if policy.sees_all(tx.caller):  # which one a network is on is not for everybody
+        if tx.caller.sees_all:  # which one a network is on is not for everybody
             message += f": {row.physical_network}, and the parent port's on {parent.physical_network}"
         raise Invalid(message, field=where)
     if row.side != parent.side:

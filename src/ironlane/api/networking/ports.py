@@ -77,6 +77,9 @@ ATTRIBUTES = {
     "port_security_enabled": Attribute("port_security_enabled", flag),
     "revision_number": Attribute("revision_number", integer),
 }
+_SUBSTRINGS_MAX = 100
+"""Parts of addresses in one filter at the most: each is a condition of its own to the database."""
+
 _BLANK_VALUES = frozenset({"router", "classless-static-route"})
 """DHCP options that Neutron lets be blank: it means "do not send this one"."""
 
@@ -303,4 +306,6 @@ def _fixed_ips(values: Sequence[str]) -> Mapping[str, Sequence[str]]:
             message = f"{value!r} is not ip_address=, subnet_id= or ip_address_substr= and a value"
             raise Invalid(message, field="fixed_ips")
         found.setdefault(key, []).append(address(text, "fixed_ips") if key == "ip_address" else text)
+    if len(found.get("ip_address_substr", ())) > _SUBSTRINGS_MAX:
+        raise Invalid(f"has more than {_SUBSTRINGS_MAX} ip_address_substr", field="fixed_ips")
     return found
