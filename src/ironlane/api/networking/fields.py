@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
+
+Item = TypeVar("Item")
 
 _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 
@@ -104,6 +106,29 @@ class Body(BaseModel):
     def given(self) -> dict[str, Any]:
         """The attributes that the client named, by column name."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class OneOrSeveral(Body, Generic[Item]):
+    """A body with one thing, or with several that are all created or none. Its two fields are those, in that order."""
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Self:
+        one, several = type(self).model_fields
+        if (getattr(self, one) is None) is (getattr(self, several) is None):
+            raise PydanticCustomError("shape", "needs either '{one}' or '{several}'", {"one": one, "several": several})
+        return self
+
+    @property
+    def bulk(self) -> bool:
+        """Whether it is the shape for several, however many there are."""
+        _, several = type(self).model_fields
+        return getattr(self, several) is not None
+
+    def items(self) -> list[Item]:
+        """The things, in their order."""
+        one, several = type(self).model_fields
+        found: list[Item] = getattr(self, several) if self.bulk else [getattr(self, one)]
+        return found
 
 
 class Owned(Body):

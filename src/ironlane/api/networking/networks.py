@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from fastapi import Request
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from ironlane.api.listing import Attribute, flag, integer
-from ironlane.api.networking.fields import Body, Flag, Integer, Owned, Tags, Text, either
+from ironlane.api.networking.fields import Body, Flag, Integer, OneOrSeveral, Owned, Tags, Text, either
 from ironlane.api.networking.requests import (
     BULK_MAX,
     LimitsDep,
@@ -120,22 +119,13 @@ class NetworkUpdate(Body):
     mtu: Integer = 1500
 
 
-class NetworksCreate(Body):
+class NetworksCreate(OneOrSeveral[NetworkCreate]):
     """One network, or several that are all created or none."""
 
     model_config = either(NOUN, PLURAL)
 
     network: NetworkCreate | None = None
     networks: Annotated[list[NetworkCreate] | None, Field(min_length=1, max_length=BULK_MAX)] = None
-
-    @model_validator(mode="after")
-    def _one_shape(self) -> NetworksCreate:
-        if (self.network is None) is (self.networks is None):
-            raise PydanticCustomError("shape", "needs either 'network' or 'networks'")
-        return self
-
-    def items(self) -> list[NetworkCreate]:
-        return self.networks or ([self.network] if self.network else [])
 
 
 class NetworkChange(Body):
@@ -145,7 +135,7 @@ class NetworkChange(Body):
 async def create(body: NetworksCreate, store: StoreDep, project: ProjectDep, limits: LimitsDep) -> JSONResponse:
     news = [item.new(project) for item in body.items()]
     made = await store.write(lambda tx: create_all(tx, PLURAL, news, networks.create, kind=NOUN, limits=limits))
-    return created(NOUN, PLURAL, [view(network, store.caller) for network in made], bulk=body.networks is not None)
+    return created(NOUN, PLURAL, [view(network, store.caller) for network in made], bulk=body.bulk)
 
 
 async def list_(request: Request, store: StoreDep) -> JSONResponse:

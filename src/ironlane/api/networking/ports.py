@@ -23,6 +23,7 @@ from ironlane.api.networking.fields import (
     Integer,
     Mac,
     NullableText,
+    OneOrSeveral,
     Owned,
     Profile,
     Tags,
@@ -165,22 +166,13 @@ class PortUpdate(_Changeable):
     )
 
 
-class PortsCreate(Body):
+class PortsCreate(OneOrSeveral[PortCreate]):
     """One port, or several that are all created or none."""
 
     model_config = either(NOUN, PLURAL)
 
     port: PortCreate | None = None
     ports: Annotated[list[PortCreate] | None, Field(min_length=1, max_length=BULK_MAX)] = None
-
-    @model_validator(mode="after")
-    def _one_shape(self) -> PortsCreate:
-        if (self.port is None) is (self.ports is None):
-            raise PydanticCustomError("shape", "needs either 'port' or 'ports'")
-        return self
-
-    def items(self) -> list[PortCreate]:
-        return self.ports or ([self.port] if self.port else [])
 
 
 class PortChange(Body):
@@ -193,7 +185,7 @@ _OWNER = frozenset({"project_id", "tenant_id"})
 async def create(body: PortsCreate, store: StoreDep, project: ProjectDep, limits: LimitsDep) -> JSONResponse:
     news = [item.new(project) for item in body.items()]
     made = await store.write(lambda tx: create_all(tx, PLURAL, news, ports.create, kind=NOUN, limits=limits))
-    return created(NOUN, PLURAL, [shown(view(port), NOUN, store.caller) for port in made], bulk=body.ports is not None)
+    return created(NOUN, PLURAL, [shown(view(port), NOUN, store.caller) for port in made], bulk=body.bulk)
 
 
 async def list_(request: Request, store: StoreDep) -> JSONResponse:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from fastapi import Request
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from ironlane.api.listing import Attribute
-from ironlane.api.networking.fields import Body, Owned, Text, Uuid, either
+from ironlane.api.networking.fields import Body, OneOrSeveral, Owned, Text, Uuid, either
 from ironlane.api.networking.requests import (
     BULK_MAX,
     LimitsDep,
@@ -65,22 +64,13 @@ class PolicyUpdate(Body):
     target_tenant: Target
 
 
-class PoliciesCreate(Body):
+class PoliciesCreate(OneOrSeveral[PolicyCreate]):
     """One policy, or several that are all created or none."""
 
     model_config = either(NOUN, PLURAL)
 
     rbac_policy: PolicyCreate | None = None
     rbac_policies: Annotated[list[PolicyCreate] | None, Field(min_length=1, max_length=BULK_MAX)] = None
-
-    @model_validator(mode="after")
-    def _one_shape(self) -> PoliciesCreate:
-        if (self.rbac_policy is None) is (self.rbac_policies is None):
-            raise PydanticCustomError("shape", "needs either 'rbac_policy' or 'rbac_policies'")
-        return self
-
-    def items(self) -> list[PolicyCreate]:
-        return self.rbac_policies or ([self.rbac_policy] if self.rbac_policy else [])
 
 
 class PolicyChange(Body):
@@ -90,7 +80,7 @@ class PolicyChange(Body):
 async def create(body: PoliciesCreate, store: StoreDep, project: ProjectDep, limits: LimitsDep) -> JSONResponse:
     news = [item.new(project) for item in body.items()]
     made = await store.write(lambda tx: create_all(tx, PLURAL, news, rbac.create, kind=NOUN, limits=limits))
-    return created(NOUN, PLURAL, [view(policy) for policy in made], bulk=body.rbac_policies is not None)
+    return created(NOUN, PLURAL, [view(policy) for policy in made], bulk=body.bulk)
 
 
 async def list_(request: Request, store: StoreDep) -> JSONResponse:

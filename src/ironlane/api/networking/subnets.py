@@ -10,7 +10,19 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import JSONResponse, Response
 
 from ironlane.api.listing import Attribute, address, flag, integer
-from ironlane.api.networking.fields import Address, Body, Cidr, Flag, Integer, Owned, Tags, Text, Uuid, either
+from ironlane.api.networking.fields import (
+    Address,
+    Body,
+    Cidr,
+    Flag,
+    Integer,
+    OneOrSeveral,
+    Owned,
+    Tags,
+    Text,
+    Uuid,
+    either,
+)
 from ironlane.api.networking.requests import (
     BULK_MAX,
     LimitsDep,
@@ -119,22 +131,13 @@ class SubnetUpdate(Body):
     service_types: Annotated[list[str], Field(max_length=0, default_factory=list)]
 
 
-class SubnetsCreate(Body):
+class SubnetsCreate(OneOrSeveral[SubnetCreate]):
     """One subnet, or several that are all created or none."""
 
     model_config = either(NOUN, PLURAL)
 
     subnet: SubnetCreate | None = None
     subnets: Annotated[list[SubnetCreate] | None, Field(min_length=1, max_length=BULK_MAX)] = None
-
-    @model_validator(mode="after")
-    def _one_shape(self) -> SubnetsCreate:
-        if (self.subnet is None) is (self.subnets is None):
-            raise PydanticCustomError("shape", "needs either 'subnet' or 'subnets'")
-        return self
-
-    def items(self) -> list[SubnetCreate]:
-        return self.subnets or ([self.subnet] if self.subnet else [])
 
 
 class SubnetChange(Body):
@@ -144,7 +147,7 @@ class SubnetChange(Body):
 async def create(body: SubnetsCreate, store: StoreDep, project: ProjectDep, limits: LimitsDep) -> JSONResponse:
     news = [item.new(project) for item in body.items()]
     made = await store.write(lambda tx: create_all(tx, PLURAL, news, subnets.create, kind=NOUN, limits=limits))
-    return created(NOUN, PLURAL, [view(subnet) for subnet in made], bulk=body.subnets is not None)
+    return created(NOUN, PLURAL, [view(subnet) for subnet in made], bulk=body.bulk)
 
 
 async def list_(request: Request, store: StoreDep) -> JSONResponse:

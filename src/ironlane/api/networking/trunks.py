@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar
 
 from fastapi import Request
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from ironlane.api.listing import Attribute, flag, integer
-from ironlane.api.networking.fields import Body, Flag, Integer, Owned, Tags, Text, Uuid, either
+from ironlane.api.networking.fields import Body, Flag, Integer, OneOrSeveral, Owned, Tags, Text, Uuid, either
 from ironlane.api.networking.requests import (
     BULK_MAX,
     LimitsDep,
@@ -97,22 +96,13 @@ class TrunkUpdate(Body):
     admin_state_up: Flag = True
 
 
-class TrunksCreate(Body):
+class TrunksCreate(OneOrSeveral[TrunkCreate]):
     """One trunk, or several that are all created or none."""
 
     model_config = either(NOUN, PLURAL)
 
     trunk: TrunkCreate | None = None
     trunks: Annotated[list[TrunkCreate] | None, Field(min_length=1, max_length=BULK_MAX)] = None
-
-    @model_validator(mode="after")
-    def _one_shape(self) -> TrunksCreate:
-        if (self.trunk is None) is (self.trunks is None):
-            raise PydanticCustomError("shape", "needs either 'trunk' or 'trunks'")
-        return self
-
-    def items(self) -> list[TrunkCreate]:
-        return self.trunks or ([self.trunk] if self.trunk else [])
 
 
 class TrunkChange(Body):
@@ -128,7 +118,7 @@ class SubPorts(Body):
 async def create(body: TrunksCreate, store: StoreDep, project: ProjectDep, limits: LimitsDep) -> JSONResponse:
     news = [item.new(project) for item in body.items()]
     made = await store.write(lambda tx: create_all(tx, PLURAL, news, trunks.create, kind=NOUN, limits=limits))
-    return created(NOUN, PLURAL, [view(trunk) for trunk in made], bulk=body.trunks is not None)
+    return created(NOUN, PLURAL, [view(trunk) for trunk in made], bulk=body.bulk)
 
 
 async def list_(request: Request, store: StoreDep) -> JSONResponse:
