@@ -44,14 +44,16 @@ def install(
     body_limits: Mapping[str, int] | None = None,
     identity: Authenticator | None = None,
     public: Iterable[tuple[str, str]] = (),
+    admit: Callable[[Scope], None] | None = None,
 ) -> None:
     """Have `app` treat its requests as this module says. Call it once, before the application starts.
 
     `body_limits` are other limits for the paths of some requests. `identity` finds out who makes them (None: nobody is
-    asked); methods and paths in `public` need no credentials.
+    asked); methods and paths in `public` need no credentials. `admit` refuses the others before their body is read.
     """
     app.add_middleware(BodyLimit, failure=failure, limit=body_limit, limits=body_limits)
-    app.add_middleware(Authentication, failure=failure, identity=identity or NoAuthentication(), public=tuple(public))
+    identity = identity or NoAuthentication()
+    app.add_middleware(Authentication, failure=failure, identity=identity, public=tuple(public), admit=admit)
     app.add_middleware(RequestScope, failure=failure)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
+from starlette.types import Message
 
 from ironlane.api.baremetal.nodes import NODES
 from ironlane.api.baremetal.portgroups import PORTGROUPS
@@ -24,6 +25,7 @@ from ironlane.api.networking import networks, ports, subnets, trunks
 from ironlane.model import policy
 from ironlane.model.caller import Caller
 from tests.api.asgi import Answer
+from tests.api.identity.passwords import basic
 from tests.api.identity.requests import NOBODYS, PUBLIC, Case, cases
 from tests.api.identity.world import BLUE, MARKS, RED, Ids, World, made_up
 
@@ -241,6 +243,25 @@ async def test_the_fabric_api_is_not_for_projects(world: World) -> None:
             tried += 1
     assert tried > 15
     assert await world.rows() == before
+
+
+async def test_what_a_project_sends_to_the_fabric_api_is_not_even_read(world: World) -> None:
+    """A body there may be 64 MiB large."""
+
+    async def receive() -> Message:
+        raise AssertionError("the body was read")
+
+    answered: list[Message] = []
+
+    async def send(message: Message) -> None:
+        answered.append(message)
+
+    for path in ("/v1/takeover", "/v1/bindings/x", "/v1/bindings", "/v1/nothing"):
+        headers = {**basic("red", "red"), "content-type": "application/json", "content-length": "99"}
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": raw}
+        await world.app("fabric")(scope, receive, send)
+        assert answered[-2]["status"] == 403, path
 
 
 def test_every_request_to_the_baremetal_api_has_a_rule_or_is_public() -> None:

@@ -7,10 +7,10 @@ here talks to a switch: a request writes rows, and the fabric loop does the rest
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
+from starlette.types import Scope
 
 from ironlane.api.fabric import bindings, cabling, failures, foresight, physical_networks, records, switches, takeover
 from ironlane.api.identity.base import Authenticator, caller_of
@@ -41,7 +41,7 @@ def create(
         redirect_slashes=False,
         responses={"default": {"model": failures.Refusal, "description": "It was refused, or failed."}},
     )
-    failures.install(app, identity)
+    failures.install(app, identity, _by_rule)
     app.include_router(_versions())
     for routes in (
         switches.router(store),
@@ -51,19 +51,19 @@ def create(
         foresight.router(store, policy or CablingPolicy(), patience),
         takeover.router(store),
     ):
-        app.include_router(routes, dependencies=[Depends(_by_rule("fabric"))])
-    events = bindings.router(store, stopping or asyncio.Event())
-    app.include_router(events, dependencies=[Depends(_by_rule("fabric:bindings"))])
+        app.include_router(routes)
+    app.include_router(bindings.router(store, stopping or asyncio.Event()))
     return app
 
 
-def _by_rule(name: str) -> Callable[[Request], Awaitable[None]]:
-    """Asks the rule `<name>:get`, or `<name>:change` for whatever is no GET, before a request is looked at."""
+def _by_rule(scope: Scope) -> None:
+    """Asks the rule `fabric:get`, or `fabric:change` for whatever is no GET; of bindings `fabric:bindings:…`.
 
-    async def require(request: Request) -> None:
-        require_rule(caller_of(request.scope), f"{name}:get" if request.method == "GET" else f"{name}:change")
-
-    return require
+    As a dependency of the routes it would be asked only after a body had been read and parsed, and one may be large.
+    """
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    name = "fabric:bindings" if f"{path}/".startswith("/v1/bindings/") else "fabric"
+    require_rule(caller_of(scope), f"{name}:get" if scope["method"] == "GET" else f"{name}:change")
 
 
 def _versions() -> APIRouter:

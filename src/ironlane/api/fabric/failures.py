@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from ironlane.api import http
 from ironlane.api.errors import status_of
@@ -39,12 +42,12 @@ class Refusal(BaseModel):
     error: Fault
 
 
-def install(app: FastAPI, identity: Authenticator | None = None) -> None:
-    """Have `app` answer all errors in one shape; `identity` finds out who makes requests."""
+def install(app: FastAPI, identity: Authenticator | None, admit: Callable[[Scope], None]) -> None:
+    """Have `app` answer all errors in one shape; `identity` finds out who makes requests, `admit` whether they may."""
     app.add_exception_handler(IronlaneError, _ironlane)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
-    http.install(app, _answer, body_limits=BODY_LIMITS, identity=identity, public=PUBLIC)
+    http.install(app, _answer, body_limits=BODY_LIMITS, identity=identity, public=PUBLIC, admit=admit)
 
 
 def _answer(status: int, code: str, message: str, field: str | None = None) -> JSONResponse:

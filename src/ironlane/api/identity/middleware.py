@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ironlane.api.errors import status_of
 from ironlane.api.identity.base import SCOPE, Authenticator
 from ironlane.model.caller import INTERNAL
-from ironlane.model.errors import Temporary, Unauthorized
+from ironlane.model.errors import Forbidden, Temporary, Unauthorized
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +26,7 @@ class Authentication:
         identity: the strategy.
         public: methods and path templates that are served without credentials, on Ironlane's own behalf: what is
             public for everybody, and what proves by itself who is there (a ramdisk, by its agent token).
+        admit: refuses (`Forbidden`) whoever may ask for nothing there, before a byte of the body is read.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class Authentication:
         failure: Callable[[int, str, str], Response],
         identity: Authenticator,
         public: Iterable[tuple[str, str]],
+        admit: Callable[[Scope], None] | None = None,
     ) -> None:
         self.app = app
         self.failure = failure
         self.identity = identity
+        self.admit = admit
         public = list(public)
         self._paths = frozenset((method, path) for method, path in public if "{" not in path)
         self._patterns = [(method, compile_path(path)[0]) for method, path in public if "{" in path]
@@ -52,6 +55,11 @@ class Authentication:
         else:
             try:
                 scope[SCOPE] = await self.identity.authenticate(scope)
+                if self.admit is not None:
+                    self.admit(scope)
+            except Forbidden as error:
+                await self.failure(status_of(error), error.code, error.message)(scope, receive, send)
+                return
             except (Unauthorized, Temporary) as error:
                 await self._refuse(error)(scope, receive, send)
                 return
