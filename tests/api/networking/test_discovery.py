@@ -69,3 +69,13 @@ async def test_openapi(networking: Networking) -> None:
 async def test_there_are_no_availability_zones(networking: Networking) -> None:
     assert (await networking.get("/v2.0/availability_zones?state=available")).json() == {"availability_zones": []}
     assert (await networking.get("/v2.0/availability_zones?colour=red")).status == 400
+
+
+@pytest.mark.parametrize("collection", ["routers", "floatingips", "security-groups", "subnetpools", "address-scopes"])
+async def test_what_is_not_there_is_said_so(networking: Networking, collection: str) -> None:
+    """As Neutron says it where an extension is missing."""
+    for method, path in (("GET", ""), ("POST", ""), ("GET", f"/{'0' * 32}")):
+        answer = await networking.request(method, f"/v2.0/{collection}{path}")
+        error = answer.json()["NeutronError"]
+        assert (answer.status, error["type"]) == (404, "HTTPNotFound")
+        assert error["message"] == "The resource could not be found."
