@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -267,4 +268,24 @@ async def test_a_bad_physical_network_is_refused_and_nothing_stored(api: Client,
     for body, status, field in BAD_PHYSICAL_NETWORKS:
         answer = await api.put("/v1/physical-networks/physnet1", body)
         assert (answer.status, answer.json()["error"]["field"]) == (status, field), body
+    assert await rows(store) == before
+
+
+@pytest.mark.parametrize(
+    "value", [b"NaN", b"-Infinity", b"1e999", b'"\\ud800"', b'"\\u0000"', b'{"\\u0000": 1}', b"[" * 65 + b"]" * 65]
+)
+async def test_what_no_answer_could_hold_is_not_stored(api: Client, store: Store, value: bytes) -> None:
+    """Python's parser takes it, and every list that it is in would fail from then on."""
+    before = await rows(store)
+    uuid = b"00000000-0000-4000-8000-0000000000aa"
+    switch = json.dumps({**LEAF, "options": {}}).encode().replace(b'"options": {}', b'"options": {"a": ' + value + b"}")
+    node = b'{"id": "' + uuid + b'", "driver": "fake-hardware", "provision_state": "available", "extra": {"a": ' + value
+    binding = b'{"revision": 1, "network_id": "' + uuid + b'", "host_id": "h", "profile": {"a": ' + value + b"}}"
+    for method, url, body, field in (
+        ("PUT", "/v1/switches/leaf-1", switch, "options"),
+        ("POST", "/v1/takeover", b'{"dry_run": false, "nodes": [' + node + b"}}]}", "nodes[0].extra"),
+        ("PUT", f"/v1/bindings/{uuid.decode()}", binding, "profile"),
+    ):
+        answer = await api.request(method, url, body=body)
+        assert (answer.status, answer.json()["error"]["field"]) == (400, field), answer.body
     assert await rows(store) == before

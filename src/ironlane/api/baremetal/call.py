@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,14 +11,12 @@ from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
 from ironlane.api.baremetal import microversions
+from ironlane.api.plain_json import require_plain
 from ironlane.model.cabling import CablingPolicy
 from ironlane.model.errors import Invalid
 from ironlane.store.database import Store
 
 Json = dict[str, Any]
-
-_DEEPEST = 64
-"""Levels that JSON may be nested, so that nothing that walks it runs out of stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +74,8 @@ class Call:
         if not raw.strip():
             return None
         try:
-            value = json.loads(raw, parse_constant=_no_constant, parse_float=_finite)
-            if b"\\u0000" in raw:
-                raise ValueError("a string contains NUL")
-            json.dumps(value, ensure_ascii=False).encode()
-            _limit_depth(value)
+            value = json.loads(raw)
+            require_plain(value)
         except (ValueError, RecursionError) as error:
             raise Invalid(f"the request body is not valid JSON: {_reason(error)}", field="body") from None
         return value
@@ -136,31 +130,6 @@ def accepted() -> Response:
 def done() -> Response:
     """204."""
     return Response(status_code=204)
-
-
-def _limit_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return
-    raise ValueError(f"nested more than {_DEEPEST} levels deep")
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:32]} is out of range")
-    return value
 
 
 def _reason(error: Exception) -> str:

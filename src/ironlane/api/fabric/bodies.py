@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, field_validator
 
+from ironlane.api.plain_json import require_plain
 from ironlane.model.errors import Invalid
 from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, AttachmentState, DriftPolicy, Side, SwitchId, Vlan
 from ironlane.model.inventory import (
@@ -79,6 +80,11 @@ def _datapath_id(text: str) -> str:
     return found
 
 
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    require_plain(value)
+    return value
+
+
 def _or_value_error(parse: Any) -> str:
     try:
         return str(parse())
@@ -103,6 +109,7 @@ Name = Annotated[str, AfterValidator(_name)]
 Uuid = Annotated[str, AfterValidator(require_uuid)]
 PortName = Annotated[str, AfterValidator(_port_name)]
 Text = Annotated[str, Field(max_length=255), AfterValidator(_printable)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(_plain)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 """A moment in ISO 8601 with its offset, such as `2026-11-22T15:00:00Z`."""
 Limit = Annotated[int, Field(ge=1, le=10000)]
@@ -130,7 +137,7 @@ class SwitchBody(Body):
     mlag_peer: Name | None = None
     idle_vlan: VlanId | None = None
     policy: Annotated[DriftPolicy, Field(strict=False)] = DriftPolicy.REPAIR
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: JsonObject = Field(default_factory=dict)
     ports: Annotated[list[PortName], Field(max_length=_MAX_PORTS)]
 
     @field_validator("ports")
@@ -246,7 +253,7 @@ class BindingBody(Body):
     """How a network port is bound: as `binding:host_id`, `binding:profile` and `binding:vnic_type` of Neutron."""
 
     host_id: Text
-    profile: dict[str, Any] = Field(default_factory=dict)
+    profile: JsonObject = Field(default_factory=dict)
     vnic_type: Text = "baremetal"
 
 
@@ -263,7 +270,7 @@ class ForeignBindingBody(Body):
     physical_network: Name | Literal[""] = ""
     side: Annotated[Side, Field(strict=False)] = Side.TENANT
     host_id: Text = ""
-    profile: dict[str, Any] = Field(default_factory=dict)
+    profile: JsonObject = Field(default_factory=dict)
     parent_id: Uuid | None = None
 
     def wish(self) -> ForeignWish:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import Field
 
-from ironlane.api.fabric.bodies import Body, Text, Uuid, VlanId
+from ironlane.api.fabric.bodies import Body, JsonObject, Text, Uuid, VlanId
 from ironlane.model.errors import Invalid
 from ironlane.model.fabric import Side
 from ironlane.model.network import HostRoute, Pool
@@ -97,8 +97,8 @@ class PortBody(Thing):
     device_owner: Text = ""
     vnic_type: Text = "baremetal"
     host_id: Text = ""
-    profile: dict[str, Any] = Field(default_factory=dict)
-    extra_dhcp_opts: list[dict[str, Any]] = Field(default_factory=list)
+    profile: JsonObject = Field(default_factory=dict)
+    extra_dhcp_opts: list[JsonObject] = Field(default_factory=list)
     fixed_ips: list[FixedIpBody] = Field(default_factory=list)
     port_security_enabled: bool | None = None
 
@@ -130,10 +130,10 @@ class NodeBody(Body):
     name: Text | None = None
     driver: Text
     provision_state: State
-    driver_info: dict[str, Any] = Field(default_factory=dict)
-    properties: dict[str, Any] = Field(default_factory=dict)
-    extra: dict[str, Any] = Field(default_factory=dict)
-    instance_info: dict[str, Any] = Field(default_factory=dict)
+    driver_info: JsonObject = Field(default_factory=dict)
+    properties: JsonObject = Field(default_factory=dict)
+    extra: JsonObject = Field(default_factory=dict)
+    instance_info: JsonObject = Field(default_factory=dict)
     interfaces: dict[Literal["deploy_interface"], Literal["direct", "ramdisk"]] = Field(default_factory=dict)
     traits: list[Text] = Field(default_factory=list)
     instance_uuid: Uuid | None = None
@@ -156,14 +156,14 @@ class OfNode(Body):
     id: Uuid
     node_id: Uuid
     name: Text | None = None
-    extra: dict[str, Any] = Field(default_factory=dict)
-    internal_info: dict[str, Any] = Field(default_factory=dict)
+    extra: JsonObject = Field(default_factory=dict)
+    internal_info: JsonObject = Field(default_factory=dict)
 
 
 class PortgroupBody(OfNode):
     address: Text | None = None
     mode: Text = "active-backup"
-    properties: dict[str, Any] = Field(default_factory=dict)
+    properties: JsonObject = Field(default_factory=dict)
     standalone_ports_supported: bool = True
 
 
@@ -172,7 +172,7 @@ class NicBody(OfNode):
 
     address: Text
     portgroup_id: Uuid | None = None
-    local_link_connection: dict[str, Any] = Field(default_factory=dict)
+    local_link_connection: JsonObject = Field(default_factory=dict)
     pxe_enabled: bool = True
     physical_network: Text | None = None
     is_smartnic: bool = False
