@@ -278,6 +278,7 @@ async def test_secrets_and_what_was_read_may_come_from_files(
     read, secrets = tmp_path / "read.json", tmp_path / "secrets"
     secrets.mkdir()
     (secrets / f"bmc-{await _id(old, 'spare')}").write_text("bmc-9f2kq\n")
+    read.touch(mode=0o644)
     assert (await run("--save", read)).exit_code == 0
     assert (read.stat().st_mode & 0o777, "bmc-9f2kq" in read.read_text()) == (0o600, False)
     result = await run("--from", read, "--secrets-dir", secrets, "--apply")

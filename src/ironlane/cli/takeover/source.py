@@ -34,8 +34,9 @@ class Found:
     nics: Things = field(default_factory=list)
 
     def save(self, file: Path) -> None:
-        """Write it down, readable for this user only."""
-        file.touch(mode=0o600)
+        """Write it down, readable for this user only, also where there was a file that others could read."""
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600, exist_ok=False)
         file.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
     @classmethod
