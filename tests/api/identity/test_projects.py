@@ -356,6 +356,19 @@ async def test_what_an_owner_and_a_lessee_ask_of_a_node(world: World) -> None:
         assert power.status == 202, power.body
 
 
+async def test_what_is_wrong_with_driver_info_is_told_to_whom_it_is_shown(world: World) -> None:
+    ids = world.ids[RED]
+    named = [{"op": "add", "path": "/driver_info/cleaning_network", "value": "an-operators-network"}]
+    with world.in_earnest():
+        for node in ("node", "let_node"):
+            answer = await world.ask("root", "baremetal", "PATCH", f"/v1/nodes/{ids[node]}", named)
+            assert answer.status == 200, answer.body
+    for node in ("node", "let_node"):
+        answer = await world.ask("red", "baremetal", "GET", f"/v1/nodes/{ids[node]}/validate")
+        reason = answer.json()["network"]["reason"]
+        assert ("does not exist" in reason, "an-operators-network" in reason) == (True, node == "node"), reason
+
+
 async def test_nics_are_the_operators(world: World) -> None:
     ids = world.ids[RED]
     nic = f"/v1/ports/{ids['nic']}"

@@ -9,12 +9,13 @@ from starlette.responses import Response
 
 from ironlane.api.baremetal.call import Call, Json, ok
 from ironlane.api.baremetal.node_fields import INTERFACES, interface
+from ironlane.model import policy
 from ironlane.model.attach import has_link, pxe_nic
 from ironlane.model.errors import Invalid, Rejected
 from ironlane.model.fabric import Side
 from ironlane.model.image import check_image, check_ramdisk
 from ironlane.model.node import Node
-from ironlane.store import baremetal_ports, conductors, nodes, portgroups
+from ironlane.store import access, baremetal_ports, conductors, nodes, portgroups
 from ironlane.store.database import Tx
 from ironlane.store.tables import networks
 
@@ -82,6 +83,7 @@ def _check_network(tx: Tx, call: Call, node: Node) -> None:
     unlinked = [nic.address for nic in baremetal_ports.of_node(tx, node.id) if not has_link(nic)]
     if unlinked:
         raise Invalid(f"local_link_connection: is missing on port {', '.join(unlinked)}")
+    shown = policy.allowed(tx.caller, "baremetal:node:get:driver_info", access.node_target(node))
     alive = [c for c in conductors.listed(tx) if c.alive(tx.now, call.settings.conductor_timeout)]
     for purpose in ("cleaning", "provisioning"):
         own = node.driver_info.get(f"{purpose}_network")
@@ -90,12 +92,13 @@ def _check_network(tx: Tx, call: Call, node: Node) -> None:
             raise Invalid(f"no {purpose}_network: neither the node's driver_info nor a conductor names one")
         for ident in sorted(named):
             named_so = sa.or_(networks.c.id == ident, networks.c.name == ident)
+            told = f"{purpose}_network {ident!r}" if shown else f"{purpose}_network"  # its name may be in driver_info
             found = tx.all(sa.select(networks.c.side).where(named_so))
             if len(found) != 1:
                 many = "does not exist" if not found else "is the name of more than one network"
-                raise Invalid(f"{purpose}_network {ident!r} {many}")
+                raise Invalid(f"{told} {many}")
             if found[0].side != Side.PROVIDER:
-                raise Invalid(f"{purpose}_network {ident!r} is a tenant network; it has to be a provider VLAN")
+                raise Invalid(f"{told} is a tenant network; it has to be a provider VLAN")
 
 
 def require_deployable(call: Call, node: Node) -> None:
