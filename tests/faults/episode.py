@@ -48,7 +48,7 @@ _FAULTS = {
 _STUBBORN = ("lock", "hang", "refuse", "slow")
 STUBBORN = 0.8
 """Seconds for which a switch does not let go of a VLAN that is to be given away."""
-_PAUSES = (0.3, 1.0, LEASE + 0.5, LEASE + 1.5)
+_PAUSES = (0.3, 1.0, LEASE + 1.0, LEASE + 2.0)
 """Seconds for which a process sleeps: some are longer than its lease, so that another takes over."""
 _TIMEOUTS = (1.5, 1.5, LEASE + 2.5)
 """Seconds for which the service waits for a switch: sometimes so long that what a process had asked for before it fell
@@ -107,7 +107,7 @@ def plan_of(seed: int, length: int = STEPS) -> Plan:
             what = dice.choices(list(_ACTIONS), list(_ACTIONS.values()))[0]
         elif roll < 0.68:
             what = dice.choice(("network", "renew", "renew"))
-        elif roll < 0.90:
+        elif roll < 0.89:
             what = dice.choices(list(_FAULTS), list(_FAULTS.values()))[0]
         elif roll < 0.95:
             what, lasting = "pause", dice.choice(_PAUSES)
@@ -195,7 +195,7 @@ class Episode:
     def _now_or_then(self, step: Step, strike: Callable[[], None]) -> None:
         """Mostly in the midst of work: when a switch has just begun to forward otherwise, or a little later, when it is
         read back."""
-        if step.at % 3 == 0:
+        if step.at % 3 == 0 and step.lasting < LEASE:
             strike()
         elif step.at % 3 == 1:
             self.judge.at_next_change = strike
