@@ -139,7 +139,7 @@ def bind(tx: Tx, wish: Wish, *, where: str = "binding:profile") -> None:
     same = [a for a in present if (a.switch, a.port, a.host, a.vlan, a.lag) in wanted]
     if len(same) == len(present) == len(places):
         return
-    _refuse_taken(near, wish, places, where)
+    _refuse_taken(tx, near, wish, places, where)
     gone = [a for a in present if a not in same]
     stays = [a for a in near if a not in gone]
     stays += [replace(a, state=LEAVING, applied=False) for a in gone if a.state is not HELD]
@@ -364,16 +364,21 @@ def _min_links(asked: int, links: int, fewest: int, where: str) -> int:
     return max(1, asked - (links - fewest))
 
 
-def _refuse_taken(near: Sequence[Attachment], wish: Wish, places: Sequence[_Place], where: str) -> None:
+def _refuse_taken(tx: Tx, near: Sequence[Attachment], wish: Wish, places: Sequence[_Place], where: str) -> None:
     mine = {(p.switch, p.port) for p in places}
     for other in near:
         # A tagged one is a trunk's sub-port, and never there without the trunk's parent port.
         if other.state is LEAVING or other.tagged or other.network_port == wish.network_port:
             continue
         if (other.switch, other.port) in mine:
-            raise Conflict(
+            told = (  # a project hears neither whose server that is, nor on which switch
                 f"switch port {other.switch_port} is in use by network port {other.network_port}"
-                f" (host {other.host}); unbind that first",
+                f" (host {other.host}); unbind that first"
+                if tx.told.sees_all
+                else "a switch port of this server is in use by another network port; an operator can see which"
+            )
+            raise Conflict(
+                told,
                 code="SwitchPortInUse",
                 field=f"{where}.local_link_information",
             )

@@ -73,6 +73,8 @@ class Tx:
     vault: Vault
     caller: Caller = INTERNAL
     rule: str = ""
+    _elevated: Caller | None = None
+    """On whose behalf it runs, while it may do more."""
 
     def __init__(self, connection: sa.Connection, now: datetime, request_id: str = "") -> None:
         self.connection = connection
@@ -97,12 +99,17 @@ class Tx:
     @contextlib.contextmanager
     def elevated(self) -> Iterator[None]:
         """Within this, the transaction sees and does what it has to, whatever its caller may: ask the rules before."""
-        before = self.caller
-        self.caller = INTERNAL
+        before, elevated = self.caller, self._elevated
+        self.caller, self._elevated = INTERNAL, self.told
         try:
             yield
         finally:
-            self.caller = before
+            self.caller, self._elevated = before, elevated
+
+    @property
+    def told(self) -> Caller:
+        """Who is told why it was refused: its caller, also while it is elevated."""
+        return self._elevated or self.caller
 
     def hint(self, kind: HintKind, ident: str) -> None:
         self.hints.add(Hint(kind, ident))

@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from ironlane.store import networks, ports
 from ironlane.store.tables import networks as network_rows
+from ironlane.store.tables import nodes as node_rows
 from ironlane.store.tables import ports as port_rows
 from tests.api.asgi import Answer
 from tests.api.identity.world import BLUE, RED, World
@@ -385,6 +387,27 @@ async def test_a_vif_comes_and_goes_though_its_binding_is_not_the_members_to_set
     assert attached.status == 204, attached.body
     detached = await world.ask("red", "baremetal", "DELETE", f"/v1/nodes/{ids['node']}/vifs/{ids['vif']}")
     assert detached.status == 204, detached.body
+
+
+async def test_who_is_on_a_switch_port_already_is_told_to_operators(world: World) -> None:
+    """Two projects' NICs with one switch port on record, which is a mistake of somebody's."""
+    red, blue = world.ids[RED], world.ids[BLUE]
+    links = [{"op": "add", "path": "/local_link_connection/port_id", "value": "Ethernet1/8"}]
+    active = sa.update(node_rows).values(provision_state="active")
+    with world.in_earnest():
+        for ids in (red, blue):
+            answer = await world.ask("root", "baremetal", "PATCH", f"/v1/ports/{ids['free_nic']}", links)
+            assert answer.status == 200, answer.body
+        await world.store.write(lambda tx: tx.execute(active))
+        vif = {"id": blue["free_port"], "port_uuid": blue["free_nic"]}
+        answer = await world.ask("root", "baremetal", "POST", f"/v1/nodes/{blue['node']}/vifs", vif)
+        assert answer.status == 204, answer.body
+    vif = {"id": red["free_port"], "port_uuid": red["free_nic"]}
+    for user, told in (("red", False), ("root", True)):
+        answer = await world.ask(user, "baremetal", "POST", f"/v1/nodes/{red['node']}/vifs", vif)
+        text = answer.body.decode()
+        assert (answer.status, answer.headers["x-ironlane-error"]) == (409, "SwitchPortInUse"), text
+        assert [one in text for one in (blue["free_port"], blue["node"], "Ethernet1/8")] == [told] * 3, text
 
 
 async def test_another_projects_vif_can_be_taken_off_ones_node(world: World) -> None:
