@@ -173,6 +173,6 @@ def _tags(values: Sequence[str], where: str) -> list[str]:
 def _moment(value: str) -> datetime:
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the latter of what is before year 1 or after year 9999 in UTC
         raise Invalid(f"{value!r} is not a time such as 2026-01-31T12:00:00Z", field="changed_since") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -276,6 +276,8 @@ CASES = [
     query("ports", 400, "fixed_ips", "fixed_ips=10.0.0.1"),
     query("ports", 400, "fixed_ips", "fixed_ips=ip_address=ten"),
     query("ports", 400, "changed_since", "changed_since=yesterday"),
+    query("ports", 400, "changed_since", "changed_since=0001-01-01T00:00:00%2B14:00"),
+    query("networks", 400, "changed_since", "changed_since=9999-12-31T23:59:59-14:00"),
     query("ports", 400, "name", "name=%00"),
     query("ports", 400, "tags-any", "tags-any=" + ",".join(str(number) for number in range(101))),
     query("ports", 400, "not-tags", "&".join(f"not-tags=a{number},b{number}" for number in range(51))),
