@@ -229,7 +229,8 @@ def _require_ours(tx: Tx, node: Node, vif: str) -> NetworkPort:
     except NotFound:
         raise _unknown(vif) from None
     if port.host_id not in {"", node.id}:
-        raise Conflict(f"VIF {vif} is bound to host {port.host_id}; detach it there first", code="VifAlreadyAttached")
+        host = f"host {port.host_id}" if tx.told.sees_all else "another host"  # which one a project is not shown
+        raise Conflict(f"VIF {vif} is bound to {host}; detach it there first", code="VifAlreadyAttached")
     return port
 
 

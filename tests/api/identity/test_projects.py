@@ -410,6 +410,18 @@ async def test_who_is_on_a_switch_port_already_is_told_to_operators(world: World
         assert [one in text for one in (blue["free_port"], blue["node"], "Ethernet1/8")] == [told] * 3, text
 
 
+async def test_a_vif_that_is_bound_elsewhere_does_not_tell_where(world: World) -> None:
+    ids = world.ids[RED]
+    bound = {"port": {"binding:host_id": "a-host"}}
+    with world.in_earnest():
+        answer = await world.ask("root", "networking", "PUT", f"/v2.0/ports/{ids['free_port']}", bound)
+        assert answer.status == 200, answer.body
+    vif = {"id": ids["free_port"], "port_uuid": ids["free_nic"]}
+    for user, told in (("red", False), ("root", True)):
+        answer = await world.ask(user, "baremetal", "POST", f"/v1/nodes/{ids['node']}/vifs", vif)
+        assert (answer.status, b"a-host" in answer.body) == (409, told), answer.body
+
+
 async def test_another_projects_vif_can_be_taken_off_ones_node(world: World) -> None:
     """It would stay on the switch port otherwise."""
     ids = world.ids[RED]
