@@ -14,6 +14,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -136,7 +137,8 @@ async def build(store: Store) -> dict[str, Ids]:
 def _site(tx: Tx) -> None:
     seed(tx)
     driver = {"name": "fake-hardware", "required": [], "properties": {}}
-    row = {"hostname": "c1", "heartbeat_at": tx.now, "created_at": tx.now, "drivers": [driver]}
+    # Alive for as long as the tests may take: nobody sends a heartbeat for it.
+    row = {"hostname": "c1", "heartbeat_at": tx.now + timedelta(days=1), "created_at": tx.now, "drivers": [driver]}
     tx.execute(sa.insert(tables.conductors).values(**row))
     tx.execute(sa.insert(tables.chassis).values(id=CHASSIS, created_at=tx.now))
 
