@@ -336,7 +336,7 @@ async def test_what_cannot_be_asked(site: Site, api: Client) -> None:
 async def test_nobody_there_to_answer(store: Store) -> None:
     await Site(store).furnish()
     app = FastAPI()
-    failures.install(app)
+    failures.install(app, None, admit=lambda _scope: None)
     app.include_router(foresight.router(store, CablingPolicy(), patience=0.05))
     answer = await Client(app).post("/v1/plan", {"switch": "leaf-1"})
     assert answer.status == 503
