@@ -287,11 +287,22 @@ async def _all_workers(url: str, log: Path, processes: int) -> None:
         await _each(processes, [api.request("GET", "networks") for _ in range(4 * processes)])
 
 
-def _configuration(place: Path, made: Path, database: str, rack: Rack) -> str:
-    first, last = TENANT_VLANS
-    text = f"""[DEFAULT]
+def neutron_options(
+    place: Path, made: Path, database: str, *, driver: str, ranges: str, service_plugins: str = ""
+) -> str:
+    """neutron.conf of a Neutron without Keystone and message bus, with one mechanism driver and VLANs only.
+
+    Args:
+        place: directory for its state and its policy.
+        made: its environment.
+        database: SQLAlchemy URL.
+        driver: name of the mechanism driver.
+        ranges: `network_vlan_ranges`.
+        service_plugins: names, separated by commas.
+    """
+    return f"""[DEFAULT]
 core_plugin = ml2
-service_plugins =
+service_plugins = {service_plugins}
 auth_strategy = noauth
 transport_url = fake://
 api_paste_config = {made}/etc/neutron/api-paste.ini
@@ -305,16 +316,23 @@ policy_file = {place}/policy.yaml
 lock_path = {place}/locks
 [database]
 connection = {database}
-[quotas]
-quota_port = -1
-quota_network = -1
 [ml2]
 type_drivers = vlan
 tenant_network_types = vlan
-mechanism_drivers = genericswitch
+mechanism_drivers = {driver}
 extension_drivers =
 [ml2_type_vlan]
-network_vlan_ranges = {PHYSICAL_NETWORK}:{PROVISIONING_VLAN}:{PROVISIONING_VLAN},{PHYSICAL_NETWORK}:{first}:{last}
+network_vlan_ranges = {ranges}
+"""
+
+
+def _configuration(place: Path, made: Path, database: str, rack: Rack) -> str:
+    first, last = TENANT_VLANS
+    ranges = f"{PHYSICAL_NETWORK}:{PROVISIONING_VLAN}:{PROVISIONING_VLAN},{PHYSICAL_NETWORK}:{first}:{last}"
+    text = neutron_options(place, made, database, driver="genericswitch", ranges=ranges)
+    text += """[quotas]
+quota_port = -1
+quota_network = -1
 """
     for index, port in enumerate(rack.ports):
         text += f"""[genericswitch:{switch_name(index)}]

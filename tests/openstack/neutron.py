@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bench.environments import Unavailable
-from bench.fabric.peer import environment, listening, mariadb
+from bench.fabric.peer import environment, listening, mariadb, neutron_options
 
 __all__ = ["PHYSICAL_NETWORK", "Neutron", "Unavailable", "environment"]
 
@@ -102,30 +102,9 @@ def _install(target: Path) -> None:
 
 def _configuration(folder: Path, made: Path, database: str, ironlane: Mapping[str, str]) -> str:
     options = "\n".join(f"{name} = {value}" for name, value in ironlane.items())
-    return f"""[DEFAULT]
-core_plugin = ml2
-service_plugins = trunk
-auth_strategy = noauth
-transport_url = fake://
-api_paste_config = {made}/etc/neutron/api-paste.ini
-state_path = {folder}
-dhcp_agent_notification = false
-notify_nova_on_port_status_changes = false
-notify_nova_on_port_data_changes = false
-[oslo_policy]
-policy_file = {folder}/policy.yaml
-[oslo_concurrency]
-lock_path = {folder}/locks
-[database]
-connection = {database}
-[ml2]
-type_drivers = vlan
-tenant_network_types = vlan
-mechanism_drivers = ironlane
-extension_drivers =
-[ml2_type_vlan]
-network_vlan_ranges = {PHYSICAL_NETWORK}:3001:3099
-[ironlane]
+    ranges = f"{PHYSICAL_NETWORK}:3001:3099"
+    common = neutron_options(folder, made, database, driver="ironlane", ranges=ranges, service_plugins="trunk")
+    return f"""{common}[ironlane]
 {options}
 provider_networks = provisioning
 """
