@@ -23,6 +23,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from ironlane.agent.client import AgentClient
 from ironlane.api.baremetal import app as baremetal
@@ -39,7 +40,7 @@ from ironlane.boot.dnsmasq_files import DnsmasqSettings
 from ironlane.boot.image_service import ImageService
 from ironlane.boot.kea import KeaEngine
 from ironlane.boot.kea_config import KeaSettings
-from ironlane.boot.network_boot import FixedBoot
+from ironlane.boot.network_boot import FixedBoot, NetworkBoot
 from ironlane.boot.services import BootServices
 from ironlane.conductor.allocating import allocate
 from ironlane.conductor.dhcp import DhcpLoop
@@ -81,13 +82,7 @@ class Service:
             self.members,
             driver_factory(KINDS),
             settings.read_secret,
-            FabricSettings(
-                lease_ttl=settings.ttl,
-                timeout=settings.switch_timeout,
-                last_retry=timedelta(seconds=settings.switch_retry),
-                audit=timedelta(seconds=settings.audit_interval),
-                files=settings.switch_files_dir,
-            ),
+            _fabric_settings(settings),
         )
         services = settings.boot_services
         self.boot = None if services is None else BootServices(services)
@@ -97,25 +92,7 @@ class Service:
             ring=lambda: self.members.ring,
             power=self.power,
             agents=self.agents,
-            settings=LifecycleSettings(
-                cleaning_network=settings.cleaning_network,
-                provisioning_network=settings.provisioning_network,
-                inspection_network=settings.inspection_network,
-                rescuing_network=settings.rescuing_network,
-                servicing_network=settings.servicing_network,
-                add_ports=settings.inspection_add_ports,
-                cabling=settings.cabling,
-                report_timeout=timedelta(seconds=settings.report_timeout),
-                attempts=settings.node_attempts,
-                agent_silence=timedelta(seconds=settings.agent_silence),
-                clean_timeout=timedelta(seconds=settings.clean_timeout),
-                deploy_timeout=timedelta(seconds=settings.deploy_timeout),
-                service_timeout=timedelta(seconds=settings.service_timeout),
-                clean_priorities=settings.clean_priorities,
-                boot=self.boot or FixedBoot(settings.boot),
-                images=ImageService(settings.image_service) if settings.image_service else None,
-                soft_timeout=timedelta(seconds=settings.soft_power_timeout),
-            ),
+            settings=_lifecycle_settings(settings, self.boot or FixedBoot(settings.boot)),
             ttl=settings.ttl,
         )
         self.power_sync = PowerSync(
@@ -151,24 +128,7 @@ class Service:
         self.dhcp = None if engine is None else DhcpLoop(self.store, engine, interval=settings.scan_interval)
         self.stopping = asyncio.Event()
         """Set when the process is about to end: requests that wait for something are answered."""
-        self.app = Mounts(
-            {
-                "/networking": networking.create(
-                    self.store, identity=self.identity, limits=settings.limits, conductor_timeout=settings.lease_ttl
-                ),
-                "/baremetal": baremetal.create(
-                    self.store,
-                    heartbeat_timeout=int(settings.agent_silence),
-                    cabling=settings.cabling,
-                    automated_clean=settings.automated_clean,
-                    agent_tls=settings.agent_require_tls,
-                    image_service=bool(settings.image_service),
-                    identity=self.identity,
-                ),
-                "/fabric": fabric.create(self.store, settings.cabling, self.stopping, self.identity),
-            },
-            Starlette(routes=[Route("/healthz", self._health)]),
-        )
+        self.app = Mounts(self._apis(), Starlette(routes=[Route("/healthz", self._health)]))
 
     async def start(self) -> None:
         """Bring the schema up to date, join, and start the loops: what was under way in the rows goes on."""
@@ -204,6 +164,25 @@ class Service:
         if self.boot is not None:
             await self.boot.stop()
         await self.store.close()
+
+    def _apis(self) -> dict[str, ASGIApp]:
+        """The three APIs by where they are mounted."""
+        settings = self._settings
+        return {
+            "/networking": networking.create(
+                self.store, identity=self.identity, limits=settings.limits, conductor_timeout=settings.lease_ttl
+            ),
+            "/baremetal": baremetal.create(
+                self.store,
+                heartbeat_timeout=int(settings.agent_silence),
+                cabling=settings.cabling,
+                automated_clean=settings.automated_clean,
+                agent_tls=settings.agent_require_tls,
+                image_service=bool(settings.image_service),
+                identity=self.identity,
+            ),
+            "/fabric": fabric.create(self.store, settings.cabling, self.stopping, self.identity),
+        }
 
     def _due(self, table: sa.Table) -> Callable[[bool], Awaitable[list[str]]]:
         return lambda waiting: self.store.read(lambda tx: leases.due(tx, table, waiting=waiting))
@@ -253,6 +232,38 @@ def _switch_states(tx: Tx) -> dict[str, int]:
     counted = sa.func.count().label("counted")
     rows = tx.all(sa.select(switches.c.state, counted).group_by(switches.c.state))
     return {row.state: row.counted for row in rows}
+
+
+def _fabric_settings(settings: Settings) -> FabricSettings:
+    return FabricSettings(
+        lease_ttl=settings.ttl,
+        timeout=settings.switch_timeout,
+        last_retry=timedelta(seconds=settings.switch_retry),
+        audit=timedelta(seconds=settings.audit_interval),
+        files=settings.switch_files_dir,
+    )
+
+
+def _lifecycle_settings(settings: Settings, boot: NetworkBoot) -> LifecycleSettings:
+    return LifecycleSettings(
+        cleaning_network=settings.cleaning_network,
+        provisioning_network=settings.provisioning_network,
+        inspection_network=settings.inspection_network,
+        rescuing_network=settings.rescuing_network,
+        servicing_network=settings.servicing_network,
+        add_ports=settings.inspection_add_ports,
+        cabling=settings.cabling,
+        report_timeout=timedelta(seconds=settings.report_timeout),
+        attempts=settings.node_attempts,
+        agent_silence=timedelta(seconds=settings.agent_silence),
+        clean_timeout=timedelta(seconds=settings.clean_timeout),
+        deploy_timeout=timedelta(seconds=settings.deploy_timeout),
+        service_timeout=timedelta(seconds=settings.service_timeout),
+        clean_priorities=settings.clean_priorities,
+        boot=boot,
+        images=ImageService(settings.image_service) if settings.image_service else None,
+        soft_timeout=timedelta(seconds=settings.soft_power_timeout),
+    )
 
 
 def _dhcp_engine(settings: Settings) -> DhcpEngine | None:
