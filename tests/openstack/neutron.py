@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.environments import Unavailable
 from bench.fabric.peer import environment, listening, mariadb, neutron_options
 
-__all__ = ["PHYSICAL_NETWORK", "Neutron", "Unavailable", "environment"]
+__all__ = ["PHYSICAL_NETWORK", "Neutron", "Unavailable", "configured", "environment"]
 
 DRIVER = Path(__file__).parents[2] / "plugins" / "neutron-ironlane"
 PHYSICAL_NETWORK = "physnet1"
@@ -27,10 +27,11 @@ PROCESSES = 2
 class Neutron:
     """Neutron's API, to be stopped and started again on the same database."""
 
-    def __init__(self, made: Path, folder: Path, port: int) -> None:
+    def __init__(self, made: Path, folder: Path, port: int, env: Mapping[str, str]) -> None:
         self._made = made
         self._folder = folder
         self._port = port
+        self._env = env
         self._process: asyncio.subprocess.Process | None = None
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / "neutron.log"
@@ -39,14 +40,9 @@ class Neutron:
     @asynccontextmanager
     async def running(cls, made: Path, folder: Path, ironlane: Mapping[str, str]) -> AsyncIterator[Neutron]:
         """`ironlane` are options of the driver: where the service is that binds for it, and how to log in."""
-        await asyncio.to_thread(_install, folder / "driver")
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            neutron = cls(made, folder, taken.getsockname()[1])
-        (folder / "policy.yaml").write_text(
-            "".join(f'"{verb}_port:binding:profile": "@"\n' for verb in ("create", "update"))
-        )
-        async with mariadb(folder, made) as database:
-            (folder / "neutron.conf").write_text(_configuration(folder, made, database, ironlane))
+        async with configured(made, folder, ironlane) as env:
+            with socket.create_server(("127.0.0.1", 0)) as taken:
+                neutron = cls(made, folder, taken.getsockname()[1], env)
             await neutron.start()
             try:
                 yield neutron
@@ -60,17 +56,13 @@ class Neutron:
             *("--processes", str(PROCESSES), "--threads", "1", "--enable-threads", "--master", "--lazy-apps"),
             *("--add-header", "Connection: close"),  # uWSGI closes it in any case; openstacksdk wants to be told
             *("--die-on-term", "--buffer-size", "65535", "--disable-logging", "--need-app"),
-            *("--virtualenv", str(self._made), "--pythonpath", str(self._folder / "driver")),
+            *("--virtualenv", str(self._made), "--pythonpath", self._env["PYTHONPATH"]),
         )
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 str(self._made / "bin/uwsgi"),
                 *arguments,
-                env={
-                    **os.environ,
-                    "OS_NEUTRON_CONFIG_DIR": str(self._folder),
-                    "OS_NEUTRON_CONFIG_FILES": "neutron.conf",
-                },
+                env=os.environ | self._env,
                 cwd=self._folder,
                 stdout=log,
                 stderr=log,
@@ -90,6 +82,23 @@ class Neutron:
             while True:  # until the last of its workers is gone, and its socket with it
                 os.killpg(group.pid, 0)
                 await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def configured(made: Path, folder: Path, ironlane: Mapping[str, str]) -> AsyncIterator[dict[str, str]]:
+    """The database, the driver and the configuration of a Neutron; yields the environment of its processes."""
+    driver = folder / "driver"
+    await asyncio.to_thread(_install, driver)
+    (folder / "policy.yaml").write_text(
+        "".join(f'"{verb}_port:binding:profile": "@"\n' for verb in ("create", "update"))
+    )
+    async with mariadb(folder, made) as database:
+        (folder / "neutron.conf").write_text(_configuration(folder, made, database, ironlane))
+        yield {
+            "PYTHONPATH": str(driver),
+            "OS_NEUTRON_CONFIG_DIR": str(folder),
+            "OS_NEUTRON_CONFIG_FILES": "neutron.conf",
+        }
 
 
 def _install(target: Path) -> None:

@@ -82,6 +82,7 @@ async def test_bindings_survive_that_either_side_is_killed(bed: Bed) -> None:
     # A network that goes down takes its ports along, and brings them back.
     await cloud.call("update_network", tenant.id, is_admin_state_up=False)
     await until(lambda: _carried(bed, nics, [set(), set()]), "the switch port to leave the network that is down")
+    await cloud.becomes(other, "DOWN")
     await cloud.call("update_network", tenant.id, is_admin_state_up=True)
     await until(lambda: _carried(bed, nics, [{vlan}, set()]), "the switch port to come back")
     await cloud.becomes(other, "ACTIVE")

@@ -59,19 +59,22 @@ class FakeNeutron:
     def follow_trunks(self) -> None:
         """There are none."""
 
-    def settle(self, binding: dict[str, Any], latest: bool) -> object | None:
-        port_id = str(binding["id"])
+    def suspended(self) -> list[str]:
+        return [ident for ident, port in self.ports.items() if port.wish is None]
+
+    def settle(self, port_id: str, binding: dict[str, Any] | None, latest: bool) -> object | None:
         wish = self.wishes([port_id]).get(port_id)
-        if wish is None:
-            return None
         self.before_settling()
         with self._lock:
-            wanted = "ACTIVE" if binding["status"] == "ACTIVE" and same(binding, wish) else "DOWN"
-            if self.ports[port_id].status == wanted:
+            asked = binding is not None and wish is not None and same(binding, wish)
+            wanted = "ACTIVE" if asked and binding is not None and binding["status"] == "ACTIVE" else "DOWN"
+            if port_id not in self.ports or self.ports[port_id].status == wanted:
+                return None
+            if self.ports[port_id].status == "ERROR" and wish is not None and not asked:
                 return None
             if latest and wish == self.wishes([port_id]).get(port_id):
                 self._change(port_id, wanted)
-            return latest, binding["change"], wish
+            return latest, binding and binding["change"], wish
 
     def _change(self, port_id: str, status: str) -> None:
         self.ports[port_id].status = status

@@ -170,11 +170,11 @@ async def test_what_was_told_long_ago_changes_no_status(sync: Sync, ironlane: Ir
     active = await asyncio.to_thread(ironlane.client.get, ONE)
     assert (down["status"], active["status"]) == ("DOWN", "ACTIVE")
     neutron.ports[ONE].status = "ACTIVE"
-    await asyncio.to_thread(sync._take_status, down)
+    await asyncio.to_thread(sync._take_status, ONE, down)
     assert neutron.changed == [], "an answer from before it was ACTIVE takes that away"
     await asyncio.to_thread(ironlane.client.put, ONE, wish(network_id=BLUE, vlan=251) | {"revision": 2})
     neutron.ports[ONE].status = "DOWN"
-    await asyncio.to_thread(sync._take_status, active)
+    await asyncio.to_thread(sync._take_status, ONE, active)
     assert neutron.changed == [], "ACTIVE, and nobody has read it back"
 
 
@@ -191,7 +191,7 @@ async def test_who_changes_a_status_has_seen_the_last_of_it(
             neutron.bind(ONE, wish(network_id=BLUE, vlan=251))
 
     neutron.before_settling = rebind
-    await asyncio.to_thread(sync._take_status, binding)
+    await asyncio.to_thread(sync._take_status, ONE, binding)
     assert neutron.ports[ONE].status == "DOWN", "another request came between the look and the change"
     assert neutron.changed == []
 
@@ -201,13 +201,24 @@ async def test_a_wish_that_was_taken_back_at_the_same_revision_comes_back(
 ) -> None:
     await request(sync, neutron, ONE, wish())
     port = neutron.ports[ONE]
+    port.status = "ACTIVE"
     wished, port.wish = port.wish, None  # its network goes down, which is no change of the port
     await asyncio.to_thread(sync.hand_over, ONE, port.revision)
     assert await bindings(ironlane) == {}
+    assert port.status == "DOWN"
     port.wish = wished
     await asyncio.to_thread(sync.hand_over, ONE, port.revision)
     await until_bound(ironlane, ONE)
     assert port.revision == 2
+
+
+async def test_a_process_that_begins_leaves_no_port_active_that_is_to_be_nowhere(
+    sync: Sync, neutron: FakeNeutron
+) -> None:
+    neutron.bind(ONE, None)
+    neutron.ports[ONE].status = "ACTIVE"  # its network is down, and the process died before it wrote that
+    sync.start()
+    await until(lambda: neutron.ports[ONE].status == "DOWN")
 
 
 async def test_a_port_that_cannot_be_bound_is_in_error_until_it_can(

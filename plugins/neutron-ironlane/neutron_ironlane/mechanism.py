@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from neutron import policy
 from neutron.db import provisioning_blocks
 from neutron_lib import context as neutron_context
 from neutron_lib import exceptions
@@ -14,7 +15,7 @@ from oslo_config import cfg
 
 from neutron_ironlane import NAME, config, profile, trunks
 from neutron_ironlane.client import Client
-from neutron_ironlane.records import Records
+from neutron_ironlane.records import Records, confirm
 from neutron_ironlane.sync import Sync
 
 _WISHED = (portbindings.HOST_ID, portbindings.VIF_TYPE, portbindings.PROFILE, "network_id", "admin_state_up")
@@ -50,8 +51,10 @@ class IronlaneMechanismDriver(api.MechanismDriver):
         self._check(context)
 
     def update_port_precommit(self, context: Any) -> None:
-        """Refuse what is malformed while the client can still be told."""
+        """Refuse what is malformed while the client can still be told; and an ACTIVE of ours that is overtaken."""
         self._check(context)
+        if context.current["status"] != context.original["status"]:
+            confirm(context._plugin_context, context.current)
 
     def update_port_postcommit(self, context: Any) -> None:
         """The port was bound, unbound or changed. May come again, and for what is on record already."""
@@ -77,9 +80,10 @@ class IronlaneMechanismDriver(api.MechanismDriver):
             self._sync.compare()
 
     def _begin(self, _resource: str, _event: str, _trigger: object, payload: object = None) -> None:  # noqa: ARG002
-        # Roles are loaded with the first context that asks for them, which two threads must not do at once: one of them
-        # would be refused what it may do. No request is served yet.
+        # Roles and policy are loaded when they are first asked for, which two threads must not do at once: the second
+        # one finds them half loaded, and is refused what it may do. No request is served yet.
         neutron_context.get_admin_context()
+        policy.init()
         self._sync.start()
 
     @staticmethod

@@ -10,9 +10,11 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from neutron.db import models_v2, provisioning_blocks
+from neutron.db.models.provisioning_block import ProvisioningBlock
 from neutron.objects import network as network_objects
 from neutron.objects import ports as port_objects
 from neutron.plugins.ml2 import models as ml2_models
+from neutron.plugins.ml2.common import exceptions as ml2_exceptions
 from neutron_lib import constants, exceptions
 from neutron_lib import context as neutron_context
 from neutron_lib.callbacks import resources
@@ -26,8 +28,8 @@ from neutron_ironlane.wish import same
 LOG = logging.getLogger(__name__)
 
 _CHUNK = 200
-_VERIFIED = f"{NAME}-verified"
-"""In whose name a port is told to be provisioned. Nobody adds a block of that name; see `_provisioned`."""
+_VERIFIED = "ironlane_verified"
+"""The attribute of a context that says what was verified, for the transaction that makes the port ACTIVE."""
 
 
 class Records:
@@ -36,6 +38,12 @@ class Records:
     def wishes(self, port_ids: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
         """The wishes of these ports, or of all: `{port id: wish}`, a wish as Ironlane takes it."""
         return _wishes(neutron_context.get_admin_context(), port_ids)
+
+    def suspended(self) -> list[str]:
+        """Ports that we have bound and that are to be nowhere for now: they or their networks are down."""
+        context = neutron_context.get_admin_context()
+        bound = {level.port_id for level in port_objects.PortBindingLevel.get_objects(context, driver=NAME)}
+        return sorted(bound - _wishes(context).keys())
 
     def revision(self, port_id: str) -> int | None:
         """The port's revision, None if the port is gone."""
@@ -72,44 +80,73 @@ class Records:
             found.update({port["id"]: port["status"] for port in plugin.get_ports(context, some, ["id", "status"])})
         return found
 
-    def settle(self, binding: dict[str, Any], latest: bool) -> object | None:
-        """Make the port's status what the binding says, if it is of what is wished for now.
+    def settle(self, port_id: str, binding: dict[str, Any] | None, latest: bool) -> object | None:
+        """Make the status of a port that we have bound what its binding says, if it is of what is wished for now.
 
-        Returns None if it is that already, else what it was derived from. Only the latest is acted upon.
+        Without a binding it is DOWN. Returns None if the status is that already, else what it was derived from. Only
+        the latest is acted upon.
         """
-        context, port_id = neutron_context.get_admin_context(), str(binding["id"])
-        wish = _wishes(context, [port_id]).get(port_id)
-        status = self.statuses([port_id]).get(port_id)
-        if wish is None or status is None:
+        context = neutron_context.get_admin_context()
+        status = self.statuses([port_id]).get(port_id) if trunks.bound_by_us(context, port_id) else None
+        if status is None:
             return None
-        asked = same(binding, wish)
+        wish = _wishes(context, [port_id]).get(port_id)
+        asked = binding is not None and wish is not None and same(binding, wish)
         wanted = constants.PORT_STATUS_DOWN
-        if asked and binding["status"] == constants.PORT_STATUS_ACTIVE:
+        if asked and binding is not None and binding["status"] == constants.PORT_STATUS_ACTIVE:
             wanted = constants.PORT_STATUS_ACTIVE
-        if status == wanted or (status == constants.PORT_STATUS_ERROR and not asked):
+        refused = status == constants.PORT_STATUS_ERROR and wish is not None and not asked
+        # Where somebody else's block keeps the port DOWN as well, ours has to be there when that is lifted.
+        loose = status == wanted == constants.PORT_STATUS_DOWN and asked and not _blocked(context, port_id)
+        if refused or (status == wanted and not loose):
             return None
         if latest and wanted == constants.PORT_STATUS_ACTIVE:
-            _provisioned(context, port_id, binding)
+            _activate(context, port_id, binding)
         elif latest:
-            LOG.info("port %s is not as it should be: %s", port_id, binding["reason"])
+            LOG.info("port %s is not as it should be: %s", port_id, binding["reason"] if binding else "it is not bound")
             provisioning_blocks.add_provisioning_component(context, port_id, resources.PORT, NAME)
             directory.get_plugin().update_port_status(context, port_id, wanted)
         if latest:
             trunks.show_status(context, port_id)
-        return latest, binding["change"], wish
+        return latest, binding and binding["change"], wish
 
 
-def _provisioned(context: Any, port_id: str, binding: dict[str, Any]) -> None:
-    """Lift our block and tell Neutron so, unless something else is wished for by now.
+class Overtaken(Exception):
+    """What was verified is not what is wished for by now."""
 
-    The lock keeps the port bound as it is until the block is gone. `provisioning_complete` by itself would lift the
-    block that somebody put up meanwhile, for what he bound instead, and call that verified.
+
+def confirm(context: Any, port: dict[str, Any]) -> None:
+    """Called in the transaction that writes a port's status.
+
+    ML2 looks at a port and writes its status later. In between, somebody may unbind it or bind it elsewhere, and has
+    made it DOWN: ACTIVE would be a lie then, and nobody would come back to it. From here on, the port's revision
+    protects what is read.
+
+    Raises:
+        Overtaken: it is us who say ACTIVE, and something else is wished for now.
     """
-    if db_api.retry_if_session_inactive()(_lift_block)(context, port_id, binding):
-        provisioning_blocks.provisioning_complete(context, port_id, resources.PORT, _VERIFIED)
+    binding = getattr(context, _VERIFIED, None)
+    if binding is None or port["status"] != constants.PORT_STATUS_ACTIVE or port["id"] != binding["id"]:
+        return
+    wish = _wishes(context, [port["id"]]).get(port["id"])
+    if wish is None or not same(binding, wish) or _blocked(context, port["id"]):
+        raise Overtaken(f"port {port['id']} was changed after it was verified")
+
+
+def _activate(context: Any, port_id: str, binding: Any) -> None:
+    """Lift our block, and have the port ACTIVE if there is no other one, unless something else is wished for by now."""
+    lifted = db_api.retry_if_session_inactive()(_lift_block)(context, port_id, binding)
+    if not lifted or provisioning_blocks.is_object_blocked(context, port_id, resources.PORT):
+        return
+    setattr(context, _VERIFIED, binding)
+    try:
+        directory.get_plugin().update_port_status(context, port_id, constants.PORT_STATUS_ACTIVE)
+    except ml2_exceptions.MechanismDriverError:
+        LOG.info("port %s is not ACTIVE yet: something else is wished for by now", port_id)
 
 
 def _lift_block(context: Any, port_id: str, binding: dict[str, Any]) -> bool:
+    """The lock keeps the port bound as it is until the block is gone: it may not be one that was put up meanwhile."""
     with db_api.CONTEXT_WRITER.using(context):
         bindings = context.session.query(ml2_models.PortBinding)
         bindings.filter_by(port_id=port_id).with_for_update().all()
@@ -118,6 +155,14 @@ def _lift_block(context: Any, port_id: str, binding: dict[str, Any]) -> bool:
             return False
         provisioning_blocks.remove_provisioning_component(context, port_id, resources.PORT, NAME)
         return True
+
+
+def _blocked(context: Any, port_id: str) -> bool:
+    """Whether our own block is on the port."""
+    with db_api.CONTEXT_READER.using(context):
+        blocks = context.session.query(ProvisioningBlock).filter_by(entity=NAME)
+        of = blocks.join(models_v2.Port, models_v2.Port.standard_attr_id == ProvisioningBlock.standard_attr_id)
+        return of.filter(models_v2.Port.id == port_id).first() is not None
 
 
 def _wishes(context: Any, port_ids: Collection[str] | None = None) -> dict[str, dict[str, Any]]:

@@ -49,8 +49,11 @@ class Neutron(Protocol):
     def statuses(self, port_ids: Collection[str]) -> dict[str, str]:
         """The statuses of these ports."""
 
-    def settle(self, binding: dict[str, Any], latest: bool) -> object | None:
-        """Make the port's status what the binding says, if it is of what is wished for now.
+    def suspended(self) -> list[str]:
+        """Ports that are bound and to be nowhere for now: they or their networks are down."""
+
+    def settle(self, port_id: str, binding: dict[str, Any] | None, latest: bool) -> object | None:
+        """Make the status of a bound port what its binding says, if it is of what is wished for now; else DOWN.
 
         Returns None if it is that already, else what it was derived from. Only the latest is acted upon.
         """
@@ -152,7 +155,7 @@ class Sync:
             self._stream = None  # another database, or somebody wants a comparison
             return
         for binding in told["bindings"]:
-            self._take_status(binding)
+            self._take_status(binding["id"], binding)
         self._change = told["change"]
 
     def _wait(self) -> float:
@@ -181,7 +184,9 @@ class Sync:
         statuses = self._neutron.statuses(wished.keys() & known.keys())
         for port, status in statuses.items():
             if status != known[port]["status"]:
-                self._take_status(known[port])
+                self._take_status(port, known[port])
+        for port in self._neutron.suspended():
+            self._take_status(port, None)
         return stream
 
     def _hand_over_due(self) -> None:
@@ -202,13 +207,14 @@ class Sync:
         if wish is None:
             now = self._neutron.revision(port_id)
             self._withdraw(port_id, revision if now is None else now)
+            self._take_status(port_id, None)
             return
         try:
             binding = self._client.put(port_id, wish)
         except Refused as refused:
             self._take_refusal(port_id, revision, refused)
             return
-        self._take_status(binding)
+        self._take_status(port_id, binding)
 
     def _take_refusal(self, port_id: str, revision: int, refused: Refused) -> None:
         if refused.code == "StaleRevision":
@@ -229,19 +235,17 @@ class Sync:
         except Refused as refused:
             LOG.debug("port %s: %s", port_id, refused)
 
-    def _take_status(self, binding: dict[str, Any]) -> None:
+    def _take_status(self, port_id: str, binding: dict[str, Any] | None) -> None:
         """What Ironlane read back becomes the port's status.
 
         Several threads and processes do this at once, each with what it was told some time ago. So Ironlane is asked
         before a status is changed, and again after: the last one to write it has seen the last of what Ironlane says.
         """
-        port_id, seen = str(binding["id"]), self._neutron.settle(binding, latest=False)
+        seen = self._neutron.settle(port_id, binding, latest=False)
         before: object = None
         while seen is not None and seen != before:
             latest = self._client.get(port_id)
-            if latest is None:
-                return  # taken back: whoever did it changed the port, and its status with it
-            before, seen = seen, self._neutron.settle(latest, latest=True)
+            before, seen = seen, self._neutron.settle(port_id, latest, latest=True)
 
 
 def _foreseen(error: Exception) -> bool:

@@ -59,7 +59,7 @@ class TrunkDriver(base.DriverBase):
         self._changed()
         trunk, context = payload.latest_state, payload.context.elevated()
         for subport in _subports(payload, trunk):
-            if _bound_by_us(context, subport.port_id):  # left over from another trunk
+            if bound_by_us(context, subport.port_id):  # left over from another trunk
                 _bind(context, subport.port_id, "")
         follow(context, trunk.port_id)
 
@@ -67,7 +67,7 @@ class TrunkDriver(base.DriverBase):
         self._changed()
         trunk, context = payload.latest_state, payload.context.elevated()
         for subport in _subports(payload, trunk):
-            if _bound_by_us(context, subport.port_id):
+            if bound_by_us(context, subport.port_id):
                 _bind(context, subport.port_id, "")
         show_status(context, trunk.port_id)
 
@@ -87,6 +87,11 @@ def segment_of_parent(context: Any, port_id: str) -> Any | None:
     parent = parents(context, [port_id]).get(port_id)
     levels = [] if parent is None else port_objects.PortBindingLevel.get_objects(context, driver=NAME, port_id=parent)
     return network_objects.NetworkSegment.get_object(context, id=levels[0].segment_id) if levels else None
+
+
+def bound_by_us(context: Any, port_id: str) -> bool:
+    """Whether a port is bound, and by us."""
+    return bool(port_objects.PortBindingLevel.objects_exist(context, driver=NAME, port_id=port_id))
 
 
 def follow_all(context: Any) -> None:
@@ -203,7 +208,7 @@ def _host(context: Any, parent: str) -> str | None:
         port = directory.get_plugin().get_port(context, parent)
     except exceptions.PortNotFound:
         return None
-    if _bound_by_us(context, parent):
+    if bound_by_us(context, parent):
         return str(port[portbindings.HOST_ID])
     return "" if port[portbindings.VNIC_TYPE] == portbindings.VNIC_BAREMETAL else None
 
@@ -214,11 +219,7 @@ def _host_of_subport(context: Any, port_id: str) -> str | None:
         port = directory.get_plugin().get_port(context, port_id)
     except exceptions.PortNotFound:
         return None
-    return str(port[portbindings.HOST_ID]) if _bound_by_us(context, port_id) else ""
-
-
-def _bound_by_us(context: Any, port_id: str) -> bool:
-    return bool(port_objects.PortBindingLevel.objects_exist(context, driver=NAME, port_id=port_id))
+    return str(port[portbindings.HOST_ID]) if bound_by_us(context, port_id) else ""
 
 
 def _bind(context: Any, port_id: str, host: str) -> None:
