@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,8 @@ def main() -> None:
         "unbound before ML2 looks": lambda port: _active_while(port, unbind, before_look=True),
         "unbound after ML2 looked": lambda port: _active_while(port, unbind),
         "bound elsewhere after ML2 looked": lambda port: _active_while(port, lambda p: bind(p, "another port")),
+        "verified while it is unbound": _verified_while(unbind),
+        "verified while it is bound elsewhere": _verified_while(lambda port: bind(port, "another port")),
         "administratively down": _administratively_down,
         "somebody else's block is lifted": _other_block,
     }
@@ -102,6 +105,33 @@ def _active_while(port: str, intrude: Callable[[str], None], *, before_look: boo
         registry.unsubscribe(looked, resources.PORT, events.BEFORE_UPDATE)
     assert before_look or done, "nobody came in between"
     return status(port)
+
+
+def _verified_while(change: Callable[[str], None]) -> Callable[[str], str]:
+    """Another thread makes the port ACTIVE when the transaction of a change has begun, and has seen it DOWN."""
+
+    def see(port: str) -> str:
+        plugin = directory.get_plugin()
+        process, seen = plugin._process_port_binding, []
+
+        def later(*arguments: Any) -> Any:
+            if not seen:
+                seen.append("")  # once: it is called for the new binding as well
+                thread = threading.Thread(target=RECORDS.settle, args=(port, said(port, "ACTIVE"), True))
+                thread.start()
+                thread.join()
+                seen[0] = status(port)
+            return process(*arguments)
+
+        plugin._process_port_binding = later
+        try:
+            change(port)
+        finally:
+            plugin._process_port_binding = process
+        assert seen == ["ACTIVE"], seen
+        return status(port)
+
+    return see
 
 
 def _administratively_down(port: str) -> list[str]:

@@ -24,6 +24,8 @@ async def test_what_is_overtaken_is_not_written(tmp_path: Path) -> None:
         "unbound before ML2 looks": "DOWN",
         "unbound after ML2 looked": "DOWN",
         "bound elsewhere after ML2 looked": "DOWN",
+        "verified while it is unbound": "DOWN",
+        "verified while it is bound elsewhere": "DOWN",
         "administratively down": ["DOWN", "ACTIVE"],
         "somebody else's block is lifted": ["DOWN", "DOWN", "ACTIVE"],
     }

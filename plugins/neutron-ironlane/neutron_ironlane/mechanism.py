@@ -15,7 +15,7 @@ from oslo_config import cfg
 
 from neutron_ironlane import NAME, config, profile, trunks
 from neutron_ironlane.client import Client
-from neutron_ironlane.records import Records, confirm
+from neutron_ironlane.records import Records, confirm, take_down
 from neutron_ironlane.sync import Sync
 
 _WISHED = (portbindings.HOST_ID, portbindings.VIF_TYPE, portbindings.PROFILE, "network_id", "admin_state_up")
@@ -51,10 +51,12 @@ class IronlaneMechanismDriver(api.MechanismDriver):
         self._check(context)
 
     def update_port_precommit(self, context: Any) -> None:
-        """Refuse what is malformed while the client can still be told; and an ACTIVE of ours that is overtaken."""
+        """Refuse what is malformed while the client can still be told; nothing unverified is ACTIVE after this."""
         self._check(context)
         if context.current["status"] != context.original["status"]:
             confirm(context._plugin_context, context.current)
+        if _ours(context) and not context.binding_levels:
+            take_down(context._plugin_context, context.current["id"])
 
     def update_port_postcommit(self, context: Any) -> None:
         """The port was bound, unbound or changed. May come again, and for what is on record already."""

@@ -133,6 +133,16 @@ def confirm(context: Any, port: dict[str, Any]) -> None:
         raise Overtaken(f"port {port['id']} was changed after it was verified")
 
 
+def take_down(context: Any, port_id: str) -> None:
+    """Called in the transaction that unbinds a port: it is DOWN, whatever another transaction has made of it meanwhile.
+
+    ML2 writes DOWN only if the port was something else when this transaction began, and its own check of the port's
+    revision passes over that.
+    """
+    ports = context.session.query(models_v2.Port).filter_by(id=port_id)
+    ports.update({"status": constants.PORT_STATUS_DOWN}, synchronize_session=False)
+
+
 def _activate(context: Any, port_id: str, binding: Any) -> None:
     """Lift our block, and have the port ACTIVE if there is no other one, unless something else is wished for by now."""
     lifted = db_api.retry_if_session_inactive()(_lift_block)(context, port_id, binding)
