@@ -278,9 +278,6 @@ class Settings(BaseSettings):
     secrets_dir: Path | None = None
     """Directory of files named like the secrets that the site file refers to. `IRONLANE_SECRET_<NAME>` comes first."""
 
-    max_body: int = 1 << 20
-    """Largest request body in bytes."""
-
     @field_validator("dhcp_interfaces")
     @classmethod
     def _interface_names(cls, value: str) -> str:

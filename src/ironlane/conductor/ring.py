@@ -1,4 +1,4 @@
-"""Who should own what: consistent hashing over the live conductors, as Ironic does it.
+"""Who should own which node: consistent hashing over the live conductors, as Ironic does it.
 
 The ring decides who *should* act; the lease (`ironlane.store.leases`) decides who *may*.
 """
@@ -16,11 +16,9 @@ PARTITIONS = 2**5
 
 
 class Ring:
-    """The conductors alive at one moment. One hash ring per `conductor_group:driver`, and one of all for switches."""
+    """The conductors alive at one moment: one hash ring per conductor group and driver."""
 
     def __init__(self, members: Collection[Member]) -> None:
-        self._all = HashRing([m.hostname for m in members], partitions=PARTITIONS)
-        self._empty = not members
         groups: dict[tuple[str, str], list[str]] = {}
         for member in members:
             for driver in member.drivers:
@@ -30,13 +28,7 @@ class Ring:
     def node_owner(self, node_id: str, conductor_group: str, driver: str) -> str | None:
         """The conductor for a node; None when none serves its group and driver. Key: the node's UUID in UTF-8."""
         ring = self._rings.get((conductor_group, driver))
-        return None if ring is None else _owner(ring, node_id)
-
-    def switch_owner(self, switch: str) -> str | None:
-        """The conductor for a switch; None when there is none at all."""
-        return None if self._empty else _owner(self._all, switch)
-
-
-def _owner(ring: HashRing, key: str) -> str:
-    (owner,) = ring.get_nodes(key.encode(), replicas=1)
-    return str(owner)
+        if ring is None:
+            return None
+        (owner,) = ring.get_nodes(node_id.encode(), replicas=1)
+        return str(owner)

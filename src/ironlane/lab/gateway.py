@@ -29,8 +29,6 @@ class Gateway:
     def __init__(self, files: Mapping[str, bytes] | None = None) -> None:
         self.files = {IMAGE: _CONTENT, **(files or {})}
         self.find_agent: FindAgent = lambda _address: None
-        self.tunnels = 0
-        """How many were let through."""
         self._server: asyncio.Server | None = None
         self._talking: set[asyncio.Task[None]] = set()
 
@@ -83,7 +81,6 @@ class Gateway:
             writer.write(b"HTTP/1.1 504 No Such Host On The Wire\r\nContent-Length: 0\r\n\r\n")
             await writer.drain()
             return
-        self.tunnels += 1
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             writer.write(b"HTTP/1.1 200 Connection Established\r\n\r\n")

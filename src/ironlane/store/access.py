@@ -205,11 +205,6 @@ def require_own_port(tx: Tx, port_id: str, *, field: str | None = None) -> None:
     policy.require(tx.caller, "update_port", Target(project=row.project_id))
 
 
-def sees_node(tx: Tx, node: Node) -> bool:
-    """Whether a node is there for the caller."""
-    return policy.allowed(tx.caller, "baremetal:node:get", node_target(node))
-
-
 def require_node(tx: Tx, node: Node, *attributes: str, rule: str = "") -> None:
     """Whether the caller may do to a node what it is about to do: `rule`, or that of the transaction.
 
