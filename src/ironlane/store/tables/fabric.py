@@ -85,7 +85,7 @@ attachments = sa.Table(
     "attachments",
     metadata,
     uuid("id", primary_key=True),
-    text("switch_id", 64, index=True),
+    text("switch_id", 64),
     text("port_name", 64),
     uuid("network_port_id", nullable=False, index=True),
     uuid("network_id", nullable=False, index=True),
@@ -104,6 +104,7 @@ attachments = sa.Table(
     text("request_id", 64),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.ForeignKeyConstraint(["switch_id"], ["switches.id"]),
+    sa.Index("ix_attachments_switch_id_port_name", "switch_id", "port_name"),
 )
 
 holdings = sa.Table(
