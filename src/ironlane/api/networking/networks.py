@@ -21,11 +21,11 @@ from ironlane.api.networking.requests import (
     RevisionDep,
     StoreDep,
     View,
+    at_revision,
     chosen,
     collected,
     create_all,
     created,
-    expect_revision,
     fields_of,
     listed,
     moment,
@@ -153,23 +153,15 @@ async def show(request: Request, ident: str, store: StoreDep) -> JSONResponse:
 
 
 async def update(ident: str, body: NetworkChange, store: StoreDep, revision: RevisionDep) -> JSONResponse:
-    network_id = row_id(NOUN, ident)
-
-    def change(tx: Tx) -> Network:
-        expect_revision(NOUN, networks.get(tx, network_id), revision)
+    def change(tx: Tx, network_id: str) -> Network:
         return networks.update(tx, network_id, body.network.given())
 
-    return JSONResponse({NOUN: view(await store.write(change), store.caller)})
+    after = await at_revision(store, NOUN, ident, networks.get, change, revision=revision)
+    return JSONResponse({NOUN: view(after, store.caller)})
 
 
 async def delete(ident: str, store: StoreDep, revision: RevisionDep) -> Response:
-    network_id = row_id(NOUN, ident)
-
-    def remove(tx: Tx) -> None:
-        expect_revision(NOUN, networks.get(tx, network_id), revision)
-        networks.delete(tx, network_id)
-
-    await store.write(remove)
+    await at_revision(store, NOUN, ident, networks.get, networks.delete, revision=revision)
     return no_content()
 
 

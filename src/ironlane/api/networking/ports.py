@@ -38,11 +38,11 @@ from ironlane.api.networking.requests import (
     RevisionDep,
     StoreDep,
     View,
+    at_revision,
     chosen,
     collected,
     create_all,
     created,
-    expect_revision,
     fields_of,
     listed,
     moment,
@@ -207,25 +207,15 @@ async def show(request: Request, ident: str, store: StoreDep) -> JSONResponse:
 
 
 async def update(ident: str, body: PortChange, store: StoreDep, revision: RevisionDep) -> JSONResponse:
-    port_id = row_id(NOUN, ident)
-
-    def change(tx: Tx) -> list[View]:
-        if revision is not None:
-            expect_revision(NOUN, ports.get(tx, port_id), revision)
+    def change(tx: Tx, port_id: str) -> list[View]:
         return _views(tx, [ports.update(tx, port_id, body.port.stored())])
 
-    return JSONResponse({NOUN: (await store.write(change))[0]})
+    (after,) = await at_revision(store, NOUN, ident, ports.get, change, revision=revision)
+    return JSONResponse({NOUN: after})
 
 
 async def delete(ident: str, store: StoreDep, revision: RevisionDep) -> Response:
-    port_id = row_id(NOUN, ident)
-
-    def remove(tx: Tx) -> None:
-        if revision is not None:
-            expect_revision(NOUN, ports.get(tx, port_id), revision)
-        ports.delete(tx, port_id)
-
-    await store.write(remove)
+    await at_revision(store, NOUN, ident, ports.get, ports.delete, revision=revision)
     return no_content()
 
 

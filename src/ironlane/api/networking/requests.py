@@ -35,14 +35,12 @@ class Owned(Protocol):
 
 New = TypeVar("New", bound=Owned)
 Made = TypeVar("Made")
+Changed = TypeVar("Changed")
 View = dict[str, Any]
 
 
 class Revised(Protocol):
     """Anything that counts its changes."""
-
-    @property
-    def id(self) -> str: ...
 
     @property
     def revision_number(self) -> int: ...
@@ -95,14 +93,33 @@ def row_id(noun: str, ident: str) -> str:
     return found
 
 
-def expect_revision(noun: str, thing: Revised, revision: int | None) -> None:
-    """Raises: Conflict (412) when the client insists on a revision that is not the present one."""
-    if revision not in {None, thing.revision_number}:
-        raise Conflict(
-            f"Constrained to revision_number={revision}, but {noun} {thing.id} is at {thing.revision_number}",
-            field="If-Match",
-            code=REVISION_MISMATCH,
-        )
+async def at_revision(
+    store: Store,
+    noun: str,
+    ident: str,
+    get: Callable[[Tx, str], Revised],
+    change: Callable[[Tx, str], Changed],
+    *,
+    revision: int | None,
+) -> Changed:
+    """Change the thing that a URL names, and give what `change` gives: one transaction.
+
+    Raises:
+        NotFound: `ident` is the id of nothing.
+        Conflict: 412, the client insists on a revision that is not the present one; besides what `change` raises.
+    """
+    found = row_id(noun, ident)
+
+    def run(tx: Tx) -> Changed:
+        if revision is not None and (present := get(tx, found).revision_number) != revision:
+            raise Conflict(
+                f"Constrained to revision_number={revision}, but {noun} {found} is at {present}",
+                field="If-Match",
+                code=REVISION_MISMATCH,
+            )
+        return change(tx, found)
+
+    return await store.write(run)
 
 
 def create_all(

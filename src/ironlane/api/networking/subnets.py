@@ -30,11 +30,11 @@ from ironlane.api.networking.requests import (
     RevisionDep,
     StoreDep,
     View,
+    at_revision,
     chosen,
     collected,
     create_all,
     created,
-    expect_revision,
     fields_of,
     listed,
     moment,
@@ -163,23 +163,15 @@ async def show(request: Request, ident: str, store: StoreDep) -> JSONResponse:
 
 
 async def update(ident: str, body: SubnetChange, store: StoreDep, revision: RevisionDep) -> JSONResponse:
-    subnet_id = row_id(NOUN, ident)
-
-    def change(tx: Tx) -> Subnet:
-        expect_revision(NOUN, subnets.get(tx, subnet_id), revision)
+    def change(tx: Tx, subnet_id: str) -> Subnet:
         return subnets.update(tx, subnet_id, _stored(body.subnet, body.subnet.given()))
 
-    return JSONResponse({NOUN: view(await store.write(change))})
+    after = await at_revision(store, NOUN, ident, subnets.get, change, revision=revision)
+    return JSONResponse({NOUN: view(after)})
 
 
 async def delete(ident: str, store: StoreDep, revision: RevisionDep) -> Response:
-    subnet_id = row_id(NOUN, ident)
-
-    def remove(tx: Tx) -> None:
-        expect_revision(NOUN, subnets.get(tx, subnet_id), revision)
-        subnets.delete(tx, subnet_id)
-
-    await store.write(remove)
+    await at_revision(store, NOUN, ident, subnets.get, subnets.delete, revision=revision)
     return no_content()
 
 

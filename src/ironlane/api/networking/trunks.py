@@ -21,11 +21,11 @@ from ironlane.api.networking.requests import (
     RevisionDep,
     StoreDep,
     View,
+    at_revision,
     chosen,
     collected,
     create_all,
     created,
-    expect_revision,
     fields_of,
     listed,
     moment,
@@ -134,23 +134,15 @@ async def show(request: Request, ident: str, store: StoreDep) -> JSONResponse:
 
 
 async def update(ident: str, body: TrunkChange, store: StoreDep, revision: RevisionDep) -> JSONResponse:
-    trunk_id = row_id(NOUN, ident)
-
-    def change(tx: Tx) -> Trunk:
-        expect_revision(NOUN, trunks.get(tx, trunk_id), revision)
+    def change(tx: Tx, trunk_id: str) -> Trunk:
         return trunks.update(tx, trunk_id, body.trunk.given())
 
-    return JSONResponse({NOUN: view(await store.write(change))})
+    after = await at_revision(store, NOUN, ident, trunks.get, change, revision=revision)
+    return JSONResponse({NOUN: view(after)})
 
 
 async def delete(ident: str, store: StoreDep, revision: RevisionDep) -> Response:
-    trunk_id = row_id(NOUN, ident)
-
-    def remove(tx: Tx) -> None:
-        expect_revision(NOUN, trunks.get(tx, trunk_id), revision)
-        trunks.delete(tx, trunk_id)
-
-    await store.write(remove)
+    await at_revision(store, NOUN, ident, trunks.get, trunks.delete, revision=revision)
     return no_content()
 
 
@@ -161,25 +153,20 @@ async def get_subports(request: Request, ident: str, store: StoreDep) -> JSONRes
 
 
 async def add_subports(ident: str, body: SubPorts, store: StoreDep, revision: RevisionDep) -> JSONResponse:
-    trunk_id = row_id(NOUN, ident)
     news = [item.new() for item in body.sub_ports]
 
-    def change(tx: Tx) -> Trunk:
-        expect_revision(NOUN, trunks.get(tx, trunk_id), revision)
+    def add(tx: Tx, trunk_id: str) -> Trunk:
         return trunks.add_subports(tx, trunk_id, news)
 
     # Not in an envelope: so Neutron answers these two, and its clients read it.
-    return JSONResponse(view(await store.write(change)))
+    return JSONResponse(view(await at_revision(store, NOUN, ident, trunks.get, add, revision=revision)))
 
 
 async def remove_subports(ident: str, body: SubPorts, store: StoreDep, revision: RevisionDep) -> JSONResponse:
-    trunk_id = row_id(NOUN, ident)
-
-    def change(tx: Tx) -> Trunk:
-        expect_revision(NOUN, trunks.get(tx, trunk_id), revision)
+    def remove(tx: Tx, trunk_id: str) -> Trunk:
         return trunks.remove_subports(tx, trunk_id, [item.port_id for item in body.sub_ports])
 
-    return JSONResponse(view(await store.write(change)))
+    return JSONResponse(view(await at_revision(store, NOUN, ident, trunks.get, remove, revision=revision)))
 
 
 def view(trunk: Trunk) -> View:
