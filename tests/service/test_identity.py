@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from signal import SIGKILL
 import aiohttp
 import pytest
 
+from ironlane.api.identity.basic import WAITING
 from ironlane.lab.certificate import new_certificate
 from tests.api.identity.keystone import SERVICE_PASSWORD, FakeKeystone, User
 from tests.api.identity.passwords import basic, hashed
@@ -36,7 +38,7 @@ async def started(
     running = zygote.start(argv, env, folder / "log")
     address = f"{url}://127.0.0.1:{port}"
     try:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls or True)) as session:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=tls or True)) as session:
             async with asyncio.timeout(START):
                 while True:
                     try:
@@ -81,6 +83,39 @@ async def test_basic_over_tls_on_all_addresses(tmp_path: Path, zygote: Zygote) -
         with pytest.raises(aiohttp.ClientConnectorCertificateError):
             await strict.get(f"{url}/healthz")
         await strict.close()
+
+
+async def test_a_flood_of_wrong_passwords_is_told_to_come_again(tmp_path: Path, zygote: Zygote) -> None:
+    """Each API says so in its own shape, while who was let in before is served."""
+    (tmp_path / "htpasswd").write_text(f"root:{hashed('for root', cost=9)}\n")
+    env = {"IRONLANE_AUTH_STRATEGY": "http_basic", "IRONLANE_HTPASSWD_FILE": str(tmp_path / "htpasswd")}
+    paths = ["/networking/v2.0/ports", "/baremetal/v1/nodes", "/fabric/v1/switches"]
+    async with started(zygote, tmp_path, env) as (session, url), asyncio.timeout(START):
+
+        async def get(path: str, password: str) -> tuple[int, str, str]:
+            async with session.get(url + path, headers=basic("root", password)) as answer:
+                return answer.status, answer.headers.get("Retry-After", ""), await answer.text()
+
+        assert (await get(paths[0], "for root"))[0] == 200
+        flood = [asyncio.create_task(get(paths[n % 3], f"wrong {n}")) for n in range(4 * WAITING)]
+        await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
+        for path in paths:
+            assert (await get(path, "for root"))[0] == 200
+        assert not all(task.done() for task in flood), "those were served in the middle of it"
+        answers = await asyncio.gather(*flood)
+        assert {status for status, _, _ in answers} == {401, 503}
+        for first, message in enumerate(
+            (
+                lambda body: body["NeutronError"]["message"],
+                lambda body: json.loads(body["error_message"])["faultstring"],
+                lambda body: body["error"]["message"],
+            )
+        ):
+            busy = [(retry, body) for status, retry, body in answers[first::3] if status == 503]
+            assert busy
+            for retry, body in busy:
+                assert (retry, message(json.loads(body))) == ("5", "Too many passwords are being checked; try again.")
+        assert (await get(paths[0], "wrong at last"))[0] == 401
 
 
 async def test_tokens_of_keystone(tmp_path: Path, zygote: Zygote) -> None:

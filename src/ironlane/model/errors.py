@@ -10,6 +10,7 @@
     │   ├── NotFound        404  no such thing
     │   └── Conflict        409  well-formed, but not in the present state
     ├── Temporary           try again later: a device, a database or a peer does not answer (503)
+    │   └── Busy            too much is asked for at once (503); the message is fit for any client
     └── Permanent           trying again will not help: stop, and say why (500 if it reaches a client)
 
 `code` is the name that the Networking or Baremetal API gives the error (its clients match on it). Every message says
@@ -72,6 +73,10 @@ class Conflict(Rejected):
 
 class Temporary(IronlaneError):
     """A device, a database or a peer does not answer or is busy: try again with back-off."""
+
+
+class Busy(Temporary):
+    """More is asked for at once than is done at a time. The message tells nothing of the inside."""
 
 
 class Permanent(IronlaneError):

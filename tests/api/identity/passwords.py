@@ -10,8 +10,8 @@ COST = 4
 """The least that bcrypt takes, so that tests are quick."""
 
 
-def hashed(password: str, prefix: bytes = b"2b") -> str:
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST, prefix)).decode()
+def hashed(password: str, cost: int = COST) -> str:
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode()
 
 
 def basic(name: str, password: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from structlog.testing import capture_logs
 from ironlane.api.baremetal import app as baremetal
 from ironlane.api.fabric import app as fabric
 from ironlane.api.identity.base import SCOPE
-from ironlane.api.identity.basic import BasicAuthentication
+from ironlane.api.identity.basic import KEPT_FOR, WAITING, BasicAuthentication
 from ironlane.api.identity.htpasswd import PasswordFile
 from ironlane.api.networking import app as networking
 from ironlane.model.caller import Caller
-from ironlane.model.errors import Temporary, Unauthorized
+from ironlane.model.errors import Busy, Temporary, Unauthorized
 from ironlane.store.database import Store
 from tests.api.asgi import Client
 from tests.api.identity.passwords import basic, hashed
@@ -151,6 +152,41 @@ async def test_the_event_loop_goes_on_while_a_password_is_checked(tmp_path: Path
     turning.cancel()
     await identity.close()
     assert turns > 10
+
+
+async def test_a_flood_of_wrong_passwords_keeps_out_nobody_who_was_let_in_before(
+    htpasswd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    identity = BasicAuthentication(PasswordFile(htpasswd), clock=lambda: now)
+    for name in ("root", "alice"):
+        await who(identity, basic(name, f"for {name}"))
+    go_on = threading.Event()
+    real = bcrypt.checkpw
+
+    def held(password: bytes, hashed_password: bytes) -> bool:
+        go_on.wait(60)
+        return bool(real(password, hashed_password))
+
+    monkeypatch.setattr(bcrypt, "checkpw", held)
+    flood = [asyncio.create_task(refused(identity, basic("root", f"wrong {n}"))) for n in range(WAITING)]
+    await asyncio.sleep(0.1)
+    with capture_logs() as logs:
+        for name, password in (("root", "another"), ("nobody", "another"), ("rita", "for rita")):
+            with pytest.raises(Busy):
+                await who(identity, basic(name, password))
+    assert [entry["log_level"] for entry in logs] == ["warning"], "one line for the whole of it"
+    again = asyncio.create_task(refused(identity, basic("root", "wrong 0")))
+    assert (await who(identity, basic("alice", "for alice"))).user_name == "alice"
+    now = KEPT_FOR + 1
+    expired = asyncio.create_task(who(identity, basic("alice", "for alice")))
+    await asyncio.sleep(0.1)
+    assert not expired.done(), "it has to be checked once more"
+    go_on.set()
+    assert all(await asyncio.gather(*flood, again)), "401, as always"
+    assert (await expired).user_name == "alice"
+    assert (await who(identity, basic("rita", "for rita"))).user_name == "rita"
+    await identity.close()
 
 
 async def test_a_change_of_the_file_counts_at_once(identity: BasicAuthentication, htpasswd: Path) -> None:

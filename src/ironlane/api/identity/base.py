@@ -25,7 +25,7 @@ class Authenticator(Protocol):
 
         Raises:
             Unauthorized: no credentials, or wrong ones.
-            Temporary: it cannot be found out now.
+            Temporary: it cannot be found out now; Busy, when too many ask.
         """
 
     async def close(self) -> None: ...

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ironlane.api.errors import status_of
 from ironlane.api.identity.base import SCOPE, Authenticator
 from ironlane.model.caller import INTERNAL
-from ironlane.model.errors import Forbidden, Temporary, Unauthorized
+from ironlane.model.errors import Busy, Forbidden, Temporary, Unauthorized
 
 log = structlog.get_logger(__name__)
 
@@ -67,8 +67,12 @@ class Authentication:
 
     def _refuse(self, error: Unauthorized | Temporary) -> Response:
         if isinstance(error, Temporary):
-            log.error("it cannot be found out who makes requests", error=error.message)
-            answer = self.failure(status_of(error), "ServiceUnavailable", "Authentication is not available; try again.")
+            message = "Authentication is not available; try again."
+            if isinstance(error, Busy):
+                message = error.message
+            else:
+                log.error("it cannot be found out who makes requests", error=error.message)
+            answer = self.failure(status_of(error), "ServiceUnavailable", message)
             answer.headers["Retry-After"] = "5"
             return answer
         answer = self.failure(status_of(error), error.code, error.message)
