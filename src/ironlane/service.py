@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -51,7 +51,7 @@ from ironlane.conductor.members import Members
 from ironlane.conductor.power_sync import PowerSync, PowerSyncSettings
 from ironlane.conductor.work import LifecycleSettings
 from ironlane.conductor.worker import Worker
-from ironlane.model.errors import IronlaneError, Permanent, Temporary
+from ironlane.model.errors import IronlaneError, Permanent, Temporary, Unauthorized
 from ironlane.power.base import PowerDriver
 from ironlane.power.drivers import DRIVERS
 from ironlane.settings import Settings
@@ -200,32 +200,52 @@ class Service:
         if hint.kind in self._workers:
             self._workers[hint.kind].poke(hint.id)
 
-    async def _health(self, _request: Request) -> JSONResponse:
-        """200 when the database answers and the conductor holds its lease, with the switches counted by state.
+    async def _health(self, request: Request) -> JSONResponse:
+        """200 when the database answers and the conductor holds its lease; else `status` is `failing`, and it is 503.
 
-        `status` is `degraded`, with `reasons`, while DHCP or the boot services are not as they should be. That is 200
-        too: the APIs are none the worse for it.
+        `status` is `degraded` while DHCP or the boot services are not as they should be. That is 200 too: the APIs are
+        none the worse for it. Everybody is told the names of what is `failing`; an administrator is told the details,
+        which name hosts and addresses.
         """
+        failing, details = await self._findings()
+        down = failing.keys() & {"database", "conductor"}
+        answer: dict[str, Any] = {"status": "failing" if down else "degraded" if failing else "ok"}
+        if failing:
+            answer["failing"] = list(failing)
+        if await self._is_admin(request):
+            answer |= details
+        return JSONResponse(answer, 503 if down else 200)
+
+    async def _findings(self) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+        """What fails and why, by its name; and the details, with the switches counted by state."""
+        failing: dict[str, str] = {}
+        details: dict[str, Any] = {}
         try:
-            states = await self.store.read(_switch_states)
-            lease = self.members.lease
+            details["switches"] = await self.store.read(_switch_states)
         except IronlaneError as error:
-            return JSONResponse({"status": "failing", "reason": error.message}, 503)
-        serving = {} if self.dhcp is None else {"dhcp": self.dhcp.state()}
-        serving |= {} if self.boot is None else {"boot": self.boot.state()}
-        reasons = [f"{name}: {told['reason']}" for name, told in _parts(serving) if told["state"] != "ok"]
-        status: dict[str, Any] = {"status": "degraded", "reasons": reasons} if reasons else {"status": "ok"}
-        return JSONResponse(
-            {**status, "conductor": lease.hostname, "epoch": lease.epoch, "switches": states, **serving}
-        )
+            failing["database"] = error.message
+        try:
+            lease = self.members.lease
+            details |= {"conductor": lease.hostname, "epoch": lease.epoch}
+        except IronlaneError as error:
+            failing["conductor"] = error.message
+        if self.dhcp is not None:
+            details["dhcp"] = told = self.dhcp.state()
+            failing |= {} if told["state"] == "ok" else {"DHCP": told["reason"]}
+        if self.boot is not None:
+            details["boot"] = self.boot.state()
+            tftp = details["boot"]["tftp"]
+            failing |= {} if tftp["state"] == "ok" else {"TFTP": tftp["reason"]}
+        if failing:
+            details["reasons"] = [f"{name}: {reason}" for name, reason in failing.items()]
+        return failing, details
 
-
-def _parts(serving: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What may fail by itself of what `/healthz` tells."""
-    if "dhcp" in serving:
-        yield "DHCP", serving["dhcp"]
-    if "boot" in serving:
-        yield "TFTP", serving["boot"]["tftp"]
+    async def _is_admin(self, request: Request) -> bool:
+        """Nobody is refused here: who does not prove to be an administrator is told as much as a load balancer."""
+        try:
+            return (await self.identity.authenticate(request.scope)).is_admin
+        except (Unauthorized, Temporary):
+            return False
 
 
 def _switch_states(tx: Tx) -> dict[str, int]:
