@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from ironlane.service import Service
 from ironlane.settings import Settings
 from tests.api.asgi import Client
 from tests.api.identity.passwords import basic, hashed
 
-STRANGERS = [{}, basic("root", "wrong"), basic("alice", "for alice"), basic("auditor", "for auditor")]
+STRANGERS = [{"x-auth-token": ""}, basic("root", "wrong"), basic("alice", "for alice"), basic("auditor", "for auditor")]
 
 
 @pytest.fixture
@@ -38,9 +39,11 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 async def test_only_an_administrator_learns_which_host_it_is(service: Service) -> None:
     await service.start()
     client = Client(service.app)
-    for headers in STRANGERS:
-        answer = await client.get("/healthz", headers=headers)
-        assert (answer.status, answer.json()) == (200, {"status": "ok"})
+    with capture_logs() as logs:
+        for headers in STRANGERS:
+            answer = await client.get("/healthz", headers=headers)
+            assert (answer.status, answer.json()) == (200, {"status": "ok"})
+    assert [entry["event"] for entry in logs] == ["health was asked for with credentials that did not count"]
     answer = await client.get("/healthz", headers=basic("root", "for root"))
     assert (answer.status, answer.json()) == (
         200,
