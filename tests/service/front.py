@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -43,6 +44,9 @@ class Front:
             front.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
             yield front
         finally:
+            # Whoever connected last is gone by now. A connection that is accepted during the clean-up would be
+            # nobody's, and never be closed.
+            await asyncio.sleep(0.1)
             await runner.cleanup()
 
     async def _session(self, _app: web.Application) -> AsyncIterator[None]:

@@ -165,8 +165,16 @@ class OpenVSwitch:
             return subprocess.Popen([*inside, program, *argv, *options], stdout=out, stderr=out, env=environment)
 
     async def _wait_for(self, path: Path, *, timeout: float = 10.0) -> None:
+        """Return when somebody listens on a socket: its file is there a moment before."""
         until = time.monotonic() + timeout
-        while not await asyncio.to_thread(path.exists):
-            if time.monotonic() > until:
-                raise CommandFailed(f"{path} did not appear within {timeout} s; see the logs beside it")
-            await asyncio.sleep(0.01)
+        while True:
+            try:
+                _, writer = await asyncio.open_unix_connection(path)
+            except OSError:
+                if time.monotonic() > until:
+                    raise CommandFailed(f"nobody listens on {path} after {timeout} s; see its log") from None
+                await asyncio.sleep(0.01)
+            else:
+                writer.close()
+                await writer.wait_closed()
+                return
