@@ -142,6 +142,13 @@ class Endpoint:
         scheme = "ssl" if self.tls else "tcp"
         return f"unix:{self.path}" if self.path else f"{scheme}:{self.host}:{self.port}"
 
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a connection. Raises: OSError, ssl.SSLError."""
+        if self.path:
+            return await asyncio.open_unix_connection(self.path)
+        name = (self.server_name or self.host) if self.tls else None
+        return await asyncio.open_connection(self.host, self.port, ssl=self.tls, server_hostname=name)
+
 
 class Session:
     """One conversation with one OVSDB server.
@@ -243,15 +250,9 @@ class Session:
             if alive and self._writer is not None and not self._writer.transport.is_closing():
                 return self._writer
             await self.close()
-            end = self.endpoint
-            if end.path:
-                reader, writer = await asyncio.open_unix_connection(end.path)
-            else:
-                name = (end.server_name or end.host) if end.tls else None
-                reader, writer = await asyncio.open_connection(end.host, end.port, ssl=end.tls, server_hostname=name)
-            self._writer = writer
-            self._reading = asyncio.create_task(self._read(reader, writer), name=f"ovsdb {end}")
-            return writer
+            reader, self._writer = await self.endpoint.connect()
+            self._reading = asyncio.create_task(self._read(reader, self._writer), name=f"ovsdb {self.endpoint}")
+            return self._writer
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         framer, probing, reason = Framer(), False, "the server closed the connection"

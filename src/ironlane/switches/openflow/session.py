@@ -194,16 +194,11 @@ class Session:
         if alive and self._writer is not None and not self._writer.is_closing():
             return
         await self.close()
-        end = self.endpoint
-        if end.path:
-            reader, writer = await asyncio.open_unix_connection(end.path)
-        else:
-            name = (end.server_name or end.host) if end.tls else None
-            reader, writer = await asyncio.open_connection(end.host, end.port, ssl=end.tls, server_hostname=name)
+        reader, writer = await self.endpoint.connect()
         self._writer = writer
         try:
             await self._greet(reader)
-            self._reading = asyncio.create_task(self._read(reader, writer), name=f"openflow {end}")
+            self._reading = asyncio.create_task(self._read(reader, writer), name=f"openflow {self.endpoint}")
             self._check(wire.parse_features((await self._ask(Type.FEATURES_REQUEST))[0]))
         except BaseException:
             await self.close()
