@@ -86,7 +86,7 @@ def test_an_empty_plan_is_nothing_to_send() -> None:
 
 def test_what_cannot_be_written_is_refused_before_it_is_sent() -> None:
     plan = Plan(SwitchId("leaf-1"), (Change("Ethernet1", PortConfig(), PortConfig(untagged=Vlan(5000))),))
-    with pytest.raises(Permanent, match="Ethernet1: a VLAN is outside 1 to 4094"):
+    with pytest.raises(Permanent, match=r"Ethernet1: VLAN ids \[\d+\] are outside 1 to 4094"):
         driver().render(plan)
 
 

@@ -124,6 +124,18 @@ class PortConfig:
         """All VLANs that the port lets through, tagged or not."""
         return self.tagged if self.untagged is None else self.tagged | {self.untagged}
 
+    @property
+    def contradiction(self) -> str:
+        """Why no switch can carry this; empty if one may."""
+        wrong = sorted(vlan for vlan in self.vlans if not VLAN_MIN <= vlan <= VLAN_MAX)
+        if wrong:
+            return f"VLAN ids {wrong[:3]} are outside {VLAN_MIN} to {VLAN_MAX}"
+        if self.mode is PortMode.ACCESS and self.tagged:
+            return "an access port carries no tagged VLANs"
+        if self.untagged in self.tagged:
+            return f"VLAN {self.untagged} is both tagged and untagged"
+        return ""
+
 
 class DriftPolicy(StrEnum):
     """What becomes of a difference on a port of ours that somebody else made, and of the switch's ports altogether."""

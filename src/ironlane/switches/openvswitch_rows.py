@@ -184,20 +184,16 @@ def check(port: str, config: PortConfig) -> None:
     Raises:
         Permanent: with the port and the reason.
     """
-    wrong = sorted(vlan for vlan in config.vlans if not VLAN_MIN <= vlan <= VLAN_MAX)
-    problem = None
-    if wrong:
-        problem = f"VLAN ids {wrong[:3]} are outside {VLAN_MIN} to {VLAN_MAX}"
-    elif config.mode is PortMode.ACCESS and config.tagged:
-        problem = "an access port carries no tagged VLANs"
-    elif config.untagged in config.tagged:
-        problem = f"VLAN {config.untagged} is both tagged and untagged"
-    elif config.lag and not 1 <= config.lag.number <= 1000:
-        problem = f"LAG number {config.lag.number} is outside 1 to 1000"
-    elif config.lag and config.lag.min_links != 1:
-        problem = f"Open vSwitch has no minimum of LAG members, so {config.lag.min_links} cannot be kept; ask for 1"
-    if problem:
+    if problem := config.contradiction or (_lag_problem(config.lag) if config.lag else ""):
         raise Permanent(f"switch port {port}: {problem}")
+
+
+def _lag_problem(lag: Lag) -> str:
+    if not 1 <= lag.number <= 1000:
+        return f"LAG number {lag.number} is outside 1 to 1000"
+    if lag.min_links != 1:
+        return f"Open vSwitch has no minimum of LAG members, so {lag.min_links} cannot be kept; ask for 1"
+    return ""
 
 
 def port_columns(config: PortConfig) -> dict[str, Any]:

@@ -269,10 +269,8 @@ def _problem(change: Change, platform: Platform) -> str:
         return f"not a port that can be managed on {platform.title}"
     if not all(vlan in platform.vlans for vlan in config.vlans):
         return f"{platform.title} takes VLANs {platform.vlans[0]} to {platform.vlans[-1]}"
-    if config.mode is PortMode.ACCESS and config.tagged:
-        return "an access port carries no tagged VLANs"
-    if config.untagged in config.tagged:
-        return f"VLAN {config.untagged} is both tagged and untagged"
+    if config.contradiction:
+        return config.contradiction
     if config.mode is PortMode.TRUNK and not config.vlans:
         return "there is no trunk without VLANs (it would carry all of them); shut it as an access port"
     if default is not None and config.untagged is None:

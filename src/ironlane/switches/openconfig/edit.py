@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ironlane.model.errors import Permanent
-from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, Lag, LagMode, PortConfig, PortMode
+from ironlane.model.fabric import VLAN_MAX, Lag, LagMode, PortConfig, PortMode
 from ironlane.model.plan import Change, Plan
 from ironlane.switches.openconfig.leaves import Lacp, SwitchedVlan
 from ironlane.switches.openconfig.names import Dialect
@@ -156,25 +156,20 @@ def _lags(plan: Plan, dialect: Dialect) -> Iterable[LagEdit]:
 
 def _check(port: str, config: PortConfig, dialect: Dialect) -> None:
     """Refuse what cannot be written, or would be read back as something else."""
-    problem = ""
-    if not all(VLAN_MIN <= vlan <= VLAN_MAX for vlan in config.vlans):
-        problem = f"a VLAN is outside {VLAN_MIN} to {VLAN_MAX}"
-    elif config.mode is PortMode.ACCESS and config.tagged:
-        problem = "an access port carries no tagged VLANs"
-    elif config.untagged in config.tagged:
-        problem = f"VLAN {config.untagged} is both tagged and untagged"
-    elif config.mode is PortMode.TRUNK and not config.vlans:
-        problem = "OpenConfig has no trunk without VLANs (it would carry all of them); shut it as an access port"
-    elif config.mode is PortMode.ACCESS and config.enabled and config.untagged is None:
-        problem = f"without a VLAN the switch would put it on VLAN {dialect.default_vlan}; shut it instead"
-    elif config.mode is PortMode.ACCESS and not config.enabled and config.untagged == dialect.default_vlan:
-        problem = f"a shut port on VLAN {dialect.default_vlan} cannot be told from one without a VLAN"
-    elif not _storable(config.description):
-        problem = "its description has control characters, or blanks at an end"
-    if not problem and config.lag is not None:
-        problem = _lag_problem(config.lag)
-    if problem:
+    if problem := config.contradiction or _problem(config, dialect):
         raise Permanent(f"switch port {port}: {problem}")
+
+
+def _problem(config: PortConfig, dialect: Dialect) -> str:
+    if config.mode is PortMode.TRUNK and not config.vlans:
+        return "OpenConfig has no trunk without VLANs (it would carry all of them); shut it as an access port"
+    if config.mode is PortMode.ACCESS and config.enabled and config.untagged is None:
+        return f"without a VLAN the switch would put it on VLAN {dialect.default_vlan}; shut it instead"
+    if config.mode is PortMode.ACCESS and not config.enabled and config.untagged == dialect.default_vlan:
+        return f"a shut port on VLAN {dialect.default_vlan} cannot be told from one without a VLAN"
+    if not _storable(config.description):
+        return "its description has control characters, or blanks at an end"
+    return _lag_problem(config.lag) if config.lag is not None else ""
 
 
 def _storable(text: str) -> bool:

@@ -29,7 +29,7 @@ from enum import IntEnum
 from functools import lru_cache
 
 from ironlane.model.errors import Permanent
-from ironlane.model.fabric import VLAN_MAX, VLAN_MIN, LacpRate, Lag, LagMode, PortConfig, PortMode
+from ironlane.model.fabric import LacpRate, Lag, LagMode, PortConfig, PortMode
 from ironlane.switches.openflow.wire import (
     TAGGED,
     VID_MASK,
@@ -129,30 +129,24 @@ def check(port: str, config: PortConfig) -> None:
     Raises:
         Permanent: with the port and the reason.
     """
-    wrong = sorted(vlan for vlan in config.vlans if not VLAN_MIN <= vlan <= VLAN_MAX)
-    problem = None
-    if wrong:
-        problem = f"VLAN ids {wrong[:3]} are outside {VLAN_MIN} to {VLAN_MAX}"
-    elif config.mode is PortMode.ACCESS and config.tagged:
-        problem = "an access port carries no tagged VLANs"
-    elif config.untagged in config.tagged:
-        problem = f"VLAN {config.untagged} is both tagged and untagged"
-    elif config.description:
-        problem = "OpenFlow has no place for a port's description"
-    elif config.lag:
-        problem = _lag_problem(config.lag)
-    if problem:
+    if problem := config.contradiction or _problem(config):
         raise Permanent(f"switch port {port}: {problem}")
 
 
-def _lag_problem(lag: Lag) -> str | None:
+def _problem(config: PortConfig) -> str:
+    if config.description:
+        return "OpenFlow has no place for a port's description"
+    return _lag_problem(config.lag) if config.lag else ""
+
+
+def _lag_problem(lag: Lag) -> str:
     if not 1 <= lag.number <= 1000:
         return f"LAG number {lag.number} is outside 1 to 1000"
     if lag.mode is LagMode.LACP:
         return "OpenFlow has no LACP; ask for a static LAG (bond mode balance-xor, not 802.3ad)"
     if lag.min_links != 1:
         return f"a group has no minimum of members, so {lag.min_links} cannot be kept; ask for 1"
-    return None
+    return ""
 
 
 # --- the flows -------------------------------------------------------------------------------------------------------
