@@ -13,6 +13,7 @@ import asyncssh
 from ironlane.lab.cli.device import Device, OnRunning, Shell
 from ironlane.lab.cli.platforms import PLATFORMS
 from ironlane.lab.frames import Lldp
+from ironlane.lab.ssh import SshServer
 
 _MAX_LINE = 8192
 _READS = re.compile(r"show .*(running|config)|config show")
@@ -41,7 +42,7 @@ class Faults:
     """No password is accepted."""
 
 
-class CliSwitch:
+class CliSwitch(SshServer):
     """A virtual switch's command line on 127.0.0.1. It may be stopped and started again; what runs is kept, unless it
     is to `reboot`: then what was not saved is lost.
 
@@ -69,10 +70,10 @@ class CliSwitch:
         commit_delay: float = 0.0,
         neighbours: Callable[[], Mapping[str, Lldp]] = dict,
     ) -> None:
+        super().__init__(port, username, password, host_key)
         self.device: Device = PLATFORMS[platform](hostname, ports, on_running)
         self.device.enable_password = enable_password
         self.device.neighbours = neighbours
-        self.port = port
         self.delay = delay
         self.commit_delay = commit_delay
         self.faults = Faults()
@@ -80,18 +81,6 @@ class CliSwitch:
         self.sessions = 0
         self.lines: list[str] = []
         """What came in, passwords left out; clear it at will."""
-        self._credentials = (username, password)
-        self._key = host_key or asyncssh.generate_private_key("ssh-ed25519")
-        self._listener: asyncssh.SSHAcceptor | None = None
-        self._connections: set[asyncssh.SSHServerConnection] = set()
-        self._open = 0
-        self._no_sessions = asyncio.Event()
-        self._no_sessions.set()
-
-    @property
-    def host_key(self) -> str:
-        """The server's public key, in OpenSSH form."""
-        return str(self._key.export_public_key().decode().strip())
 
     @property
     def commits(self) -> int:
@@ -100,47 +89,23 @@ class CliSwitch:
     async def start(self) -> None:
         """Listen; `port` is then the port number, also for later starts."""
         self.device.tell()
-        self._listener = await asyncssh.create_server(
-            lambda: _Login(self._credentials, self._connections, self.faults),
-            "127.0.0.1",
-            self.port,
-            server_host_keys=[self._key],
+        await self._listen(
+            lambda: not self.faults.logins,
             process_factory=self._serve,
             line_editor=False,
             encoding="utf-8",
             errors="replace",
-            kex_algs=["curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256"],
-            encryption_algs=["aes128-gcm@openssh.com", "aes128-ctr", "aes256-ctr"],
-            compression_algs=["none"],
         )
-        self.port = self._listener.get_port()
 
     async def stop(self, *, reboot: bool = False) -> None:
         """As a switch that loses power (`reboot`: and comes back with what was saved)."""
-        if self._listener is not None:
-            self._listener.close()
-            await self._listener.wait_closed()
-            self._listener = None
-        self.drop()
-        for connection in list(self._connections):
-            await connection.wait_closed()
-        await self.sessions_ended()
+        await self._go_silent()
         if reboot:
             self.device.reboot()
 
-    def drop(self) -> None:
-        """Break all connections."""
-        for connection in list(self._connections):
-            connection.abort()
-
-    async def sessions_ended(self) -> None:
-        """Wait until no session is left."""
-        await self._no_sessions.wait()
-
     async def _serve(self, process: asyncssh.SSHServerProcess[str]) -> None:
         self.sessions += 1
-        self._open += 1
-        self._no_sessions.clear()
+        self._session_began()
         shell = self.device.login()
         try:
             await self._converse(process, shell)
@@ -148,9 +113,7 @@ class CliSwitch:
             pass  # the client hung up
         finally:
             shell.hang_up()
-            self._open -= 1
-            if not self._open:
-                self._no_sessions.set()
+            self._session_ended()
             with contextlib.suppress(OSError):
                 process.exit(0)
 
@@ -220,33 +183,6 @@ class CliSwitch:
             seconds += self.commit_delay
         if seconds:
             await asyncio.sleep(seconds)
-
-
-class _Login(asyncssh.SSHServer):
-    """Password authentication against one account."""
-
-    def __init__(
-        self, credentials: tuple[str, str], connections: set[asyncssh.SSHServerConnection], faults: Faults
-    ) -> None:
-        self._credentials = credentials
-        self._faults = faults
-        self._connections = connections
-        self._connection: asyncssh.SSHServerConnection | None = None
-
-    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        self._connection = conn
-        self._connections.add(conn)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        if self._connection is not None:
-            self._connections.discard(self._connection)
-
-    def password_auth_supported(self) -> bool:
-        return True
-
-    def validate_password(self, username: str, password: str) -> bool:
-        return not self._faults.logins and (username, password) == self._credentials
 
 
 def _among(line: str, texts: set[str]) -> bool:

@@ -16,6 +16,7 @@ from ironlane.lab.netconf import datastore, lldp
 from ironlane.lab.netconf.configuration import Configuration, OnRunning
 from ironlane.lab.netconf.datastore import RpcFault
 from ironlane.lab.netconf.schema import MODULES, NAMESPACES, NETCONF, WITH_STATE
+from ironlane.lab.ssh import SshServer
 
 _CAPABILITIES = (
     "urn:ietf:params:netconf:base:1.0",
@@ -49,7 +50,7 @@ class Faults:
     """No password is accepted."""
 
 
-class NetconfServer:
+class NetconfServer(SshServer):
     """A virtual switch's NETCONF server on 127.0.0.1. It may be stopped and started again; what runs is kept.
 
     `on_running(config)` gets the forwarding of all `ports` at the start and whenever the running configuration changes,
@@ -74,7 +75,7 @@ class NetconfServer:
         neighbours: Callable[[], Mapping[str, Lldp]] = dict,
         startup: bool = False,
     ) -> None:
-        self.port = port
+        super().__init__(port, username, password, host_key)
         self.faults = Faults()
         self.rpc_delay = rpc_delay
         self.commit_delay = commit_delay
@@ -82,18 +83,7 @@ class NetconfServer:
         self.neighbours = neighbours
         self.configuration = Configuration(ports, on_running, forgets=startup)
         self.sessions: dict[int, _Session] = {}
-        self._credentials = (username, password)
-        self._key = host_key or asyncssh.generate_private_key("ssh-ed25519")
-        self._listener: asyncssh.SSHAcceptor | None = None
-        self._connections: set[asyncssh.SSHServerConnection] = set()
         self._session_ids = itertools.count(1)
-        self._no_sessions = asyncio.Event()
-        self._no_sessions.set()
-
-    @property
-    def host_key(self) -> str:
-        """The server's public key, in OpenSSH form."""
-        return str(self._key.export_public_key().decode().strip())
 
     @property
     def commits(self) -> int:
@@ -106,39 +96,12 @@ class NetconfServer:
     async def start(self) -> None:
         """Listen; `port` is then the port number, also for later starts."""
         self.configuration.start()
-        self._listener = await asyncssh.create_server(
-            lambda: _Login(self._credentials, self._connections, self.faults),
-            "127.0.0.1",
-            self.port,
-            server_host_keys=[self._key],
-            process_factory=self._serve,
-            encoding=None,
-            kex_algs=["curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256"],
-            encryption_algs=["aes128-gcm@openssh.com", "aes128-ctr", "aes256-ctr"],
-            compression_algs=["none"],
-        )
-        self.port = self._listener.get_port()
+        await self._listen(lambda: not self.faults.logins, process_factory=self._serve, encoding=None)
 
     async def stop(self) -> None:
         """As a switch that loses power: connections break, locks and unconfirmed commits are gone."""
-        if self._listener is not None:
-            self._listener.close()
-            await self._listener.wait_closed()
-            self._listener = None
-        self.drop()
-        for connection in list(self._connections):
-            await connection.wait_closed()
-        await self.sessions_ended()
+        await self._go_silent()
         self.configuration.stop()
-
-    def drop(self) -> None:
-        """Break all connections."""
-        for connection in list(self._connections):
-            connection.abort()
-
-    async def sessions_ended(self) -> None:
-        """Wait until no session is left, and what sessions leave behind is cleared away."""
-        await self._no_sessions.wait()
 
     async def _serve(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         if process.subsystem != "netconf":
@@ -146,7 +109,7 @@ class NetconfServer:
             return
         session = _Session(self, next(self._session_ids), process)
         self.sessions[session.id] = session
-        self._no_sessions.clear()
+        self._session_began()
         try:
             await session.run()
         except (asyncssh.Error, OSError, asyncio.IncompleteReadError):
@@ -154,36 +117,8 @@ class NetconfServer:
         finally:
             self.configuration.end_session(session.id)
             del self.sessions[session.id]
-            if not self.sessions:
-                self._no_sessions.set()
+            self._session_ended()
             process.exit(0)
-
-
-class _Login(asyncssh.SSHServer):
-    """Password authentication against one account."""
-
-    def __init__(
-        self, credentials: tuple[str, str], connections: set[asyncssh.SSHServerConnection], faults: Faults
-    ) -> None:
-        self._credentials = credentials
-        self._faults = faults
-        self._connections = connections
-        self._connection: asyncssh.SSHServerConnection | None = None
-
-    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        self._connection = conn
-        self._connections.add(conn)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        if self._connection is not None:
-            self._connections.discard(self._connection)
-
-    def password_auth_supported(self) -> bool:
-        return True
-
-    def validate_password(self, username: str, password: str) -> bool:
-        return not self._faults.logins and (username, password) == self._credentials
 
 
 class _Session:
