@@ -58,7 +58,6 @@ class GnmiDriver:
         """Port → aggregate interface as last known, of all ports; None when it has to be read first."""
         self._ours: frozenset[str] | None = None
         """The ports that were asked for last: those that are managed here."""
-        self._foreign: frozenset[int] = frozenset()
         self._confirms = self._dialect.confirmed_commit
         """Commits are confirmed: until the switch was asked, what the option says."""
         self._unconfirmed = ""
@@ -71,13 +70,11 @@ class GnmiDriver:
     async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
         """See `SwitchDriver.observe`. One exchange, whatever the number of ports."""
         self._ours = frozenset(ports)
-        seen = await self._read(await self._connected(), ports)
-        self._foreign = seen.foreign
-        return seen.ports
+        return (await self._read(await self._connected())).ports
 
     def foreign_lags(self) -> Collection[int]:
         """See `switches.base.Considerate`."""
-        return self._foreign
+        return self._seen.foreign
 
     async def neighbours(self, ports: Collection[str]) -> Mapping[str, Sequence[Neighbour]]:
         """See `switches.base.NeighbourAware`."""
@@ -120,7 +117,7 @@ class GnmiDriver:
             return
         session = await self._connected()
         if self._members is None:
-            await self._read(session, ())
+            await self._read(session)
         members = self._members or {}
         leave_others_alone(plan, members, self._ours, self._dialect)
         requests = write.requests(plan, members, self._dialect, confirm=self._confirms)
@@ -225,12 +222,14 @@ class GnmiDriver:
             self._confirms = bool(ours)
         self._unconfirmed = ""
 
-    async def _read(self, session: GnmiSession, ports: Collection[str]) -> Observation:
+    async def _read(self, session: GnmiSession) -> Observation:
+        """Who is in which LAG, and what the ports carry that were asked for last."""
+        ports = self._ours or frozenset()
         try:
             answers = await self._answers(session)
         except Failed as failed:
             raise session.refusal(failed.status) from None
-        question = (frozenset(ports), read.digest(answers))
+        question = (ports, read.digest(answers))
         if question != self._shown:
             try:
                 self._seen = read.observation(answers, ports, self._dialect)

@@ -94,7 +94,6 @@ class OpenConfigDriver:
         """Port → aggregate interface as last known, of all ports; None when it has to be read first."""
         self._ours: frozenset[str] | None = None
         """The ports that were asked for last: those that are managed here."""
-        self._foreign: frozenset[int] = frozenset()
         self._written: _Written | None = None
         self._unlocking: Question | None = None
         """The unlocking that is under way."""
@@ -104,13 +103,11 @@ class OpenConfigDriver:
     async def observe(self, ports: Collection[str]) -> Mapping[str, PortConfig]:
         """See `SwitchDriver.observe`. One exchange, whatever the number of ports."""
         self._ours = frozenset(ports)
-        seen = await self._read(await self._connected(), ports)
-        self._foreign = seen.foreign
-        return seen.ports
+        return (await self._read(await self._connected())).ports
 
     def foreign_lags(self) -> Collection[int]:
         """See `switches.base.Considerate`."""
-        return self._foreign
+        return self._shown.meaning.foreign
 
     async def neighbours(self, ports: Collection[str]) -> Mapping[str, Sequence[Neighbour]]:
         """See `switches.base.NeighbourAware`."""
@@ -151,15 +148,13 @@ class OpenConfigDriver:
         """See `switches.base.ReadingBack`. The lock is freed while the caller goes on."""
         session, (question,) = await self._carry_out(plan, self._question)
         self._ours = frozenset(ports)
-        seen = self._seen(await self._heard_out(session, question, ports, self._shown, self._understand))
-        self._foreign = seen.foreign
-        return seen.ports
+        return (await self._seen(session, question)).ports
 
     async def _carry_out(self, plan: Plan, *then: str) -> tuple[NetconfSession, list[Question]]:
         """Commit a plan. What is asked `then` is sent right behind the commit, and the unlocking behind that."""
         session = await self._connected()
         if self._members is None:
-            await self._read(session, ())
+            await self._read(session)
         members = self._members or {}
         edit = self._edit(plan, members)
         after = members_after(plan, members, self._dialect)
@@ -202,13 +197,15 @@ class OpenConfigDriver:
             last = self._written = _Written(plan, members, self._ours, edit)
         return last.edit
 
-    async def _read(self, session: NetconfSession, ports: Collection[str]) -> Observation:
+    async def _read(self, session: NetconfSession) -> Observation:
         (question,) = session.ask(self._question)
-        return self._seen(await self._heard_out(session, question, ports, self._shown, self._understand))
+        return await self._seen(session, question)
 
-    def _seen(self, shown: _Answer[Observation]) -> Observation:
-        self._shown, self._members = shown, shown.meaning.members
-        return shown.meaning
+    async def _seen(self, session: NetconfSession, question: Question) -> Observation:
+        """Who is in which LAG, and what the ports carry that were asked for last."""
+        self._shown = await self._heard_out(session, question, self._ours or (), self._shown, self._understand)
+        self._members = self._shown.meaning.members
+        return self._shown.meaning
 
     def _understand(self, reply: etree._Element, ports: Collection[str]) -> Observation:
         return read.observation(reply, ports, self._dialect)
