@@ -39,6 +39,7 @@ TAG_RULES: list[tuple[Mapping[TagRule, list[str]], str]] = [
     ({"not-all": ["a", "c_"]}, "01234"),
     ({"not-any": ["a", "c_"]}, "1234"),
     ({"all": ["b"]}, ""),
+    ({"any": ["A", "É", "e", "a "]}, ""),
     *(({rule: []}, "012345") for rule in ("all", "any", "not-all", "not-any")),
 ]
 

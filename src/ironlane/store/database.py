@@ -398,6 +398,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA case_sensitive_like=ON")  # as on the other databases; only ASCII would be without
 
 
 class ServerBackend:
