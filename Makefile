@@ -54,7 +54,7 @@ format: $(VENV)/.dev  ## put the source into its standard form
 	$(BIN)/ruff format .
 
 lock:           ## pin the newest versions of all dependencies
-	$(LOCK) --upgrade pyproject.toml --extra postgresql -o requirements/runtime.lock
+	$(LOCK) --upgrade pyproject.toml --extra postgresql --extra mariadb -o requirements/runtime.lock
 	$(LOCK) --upgrade requirements/dev.in -o requirements/dev.lock
 	for peer in bench-peer openstack-ironic openstack-ipa openstack-nova openstack-keystone; do \
 	    $(LOCK) --upgrade requirements/$$peer.in -o requirements/$$peer.lock || exit; done

@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: open databases, on SQLite and on a PostgreSQL of the tests' own."""
+"""Fixtures that all tests share: open databases, on SQLite and on a PostgreSQL and a MariaDB of the tests' own."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from ironlane.store.database import Store, open_store
+from ironlane.store.database import Store, Tx, open_store
 from ironlane.store.tables import metadata
+from tests import mariadb as servers_of_mariadb
+from tests.mariadb import MariaDb
 
 
 def _postgresql_programs() -> Path | None:
@@ -75,6 +78,21 @@ def _until_ready(programs: Path, folder: Path, server: subprocess.Popen[bytes]) 
         time.sleep(0.05)
 
 
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDb]:
+    """An empty MariaDB server."""
+    if missing := servers_of_mariadb.missing():
+        pytest.skip(f"MariaDB is not installed (package mariadb-server): there is no {missing}")
+    with servers_of_mariadb.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_with_tables(mariadb: MariaDb) -> str:
+    """URL of a database for one test after the other: to make our tables takes a quarter of a second."""
+    return mariadb.new_database()
+
+
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """An empty SQLite database with our tables."""
@@ -82,13 +100,33 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield opened
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+SERVERS = [
+    pytest.param("postgresql", marks=pytest.mark.postgresql),
+    pytest.param("mariadb", marks=pytest.mark.mariadb),
+]
+"""The kinds of databases that several processes on several hosts may share, as parameters of a test or fixture."""
+
+DATABASES = ["sqlite", *SERVERS]
+"""All kinds of databases, likewise."""
+
+
+def database_url(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
+    """A new and empty database of this kind."""
+    if kind == "sqlite":
+        return f"sqlite:///{folder}/test.sqlite"
+    if kind == "mariadb":
+        server: MariaDb = request.getfixturevalue("mariadb")
+        return server.new_database()
+    return _new_database(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture(params=DATABASES)
 async def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """An empty database with our tables, once on each kind of database."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/test.sqlite"
+    if request.param == "mariadb":
+        url = request.getfixturevalue("mariadb_with_tables")
     else:
-        url = _new_database(request.getfixturevalue("postgresql"))
+        url = database_url(request.param, request, tmp_path)
     async with _opened(url) as opened:
         yield opened
 
@@ -105,6 +143,15 @@ def _new_database(server: str) -> str:
 @asynccontextmanager
 async def _opened(url: str) -> AsyncIterator[Store]:
     opened = open_store(url)
-    await opened.write(lambda tx: metadata.create_all(tx.connection))
-    yield opened
-    await opened.close()
+    try:
+        await opened.write(_make_tables)
+        yield opened
+    finally:
+        await opened.close()
+
+
+def _make_tables(tx: Tx) -> None:
+    metadata.create_all(tx.connection)
+    if tx.connection.dialect.name == "mariadb":  # what the test before has left
+        for table in reversed(metadata.sorted_tables):
+            tx.execute(sa.delete(table))

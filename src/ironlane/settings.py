@@ -45,7 +45,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="IRONLANE_", extra="ignore", frozen=True)
 
     database_url: str = "sqlite:///ironlane.sqlite"
-    """SQLAlchemy URL: `sqlite:///FILE`, `postgresql+asyncpg://…`, `mysql+asyncmy://…`."""
+    """SQLAlchemy URL: `sqlite:///FILE`, `postgresql+asyncpg://…`, `mariadb+asyncmy://…`; see
+    docs/operations.md."""
 
     host: str = "127.0.0.1"
     """Address to listen on. With `auth_strategy` none everybody is an admin, so anything but loopback is refused."""

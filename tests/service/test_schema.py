@@ -19,16 +19,13 @@ from ironlane.store.listing import Listing
 from ironlane.store.networks import page as networks_of
 from ironlane.store.schema import alembic_config, migrate
 from ironlane.store.tables import metadata, networks
-from tests.conftest import _new_database as new_database
+from tests.conftest import DATABASES, database_url
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+@pytest.fixture(params=DATABASES)
 async def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """An open database without any table."""
-    if request.param == "sqlite":
-        store = open_store(f"sqlite:///{tmp_path}/empty.sqlite")
-    else:
-        store = open_store(new_database(request.getfixturevalue("postgresql")))
+    store = open_store(database_url(request.param, request, tmp_path))
     yield store
     await store.close()
 

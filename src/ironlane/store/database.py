@@ -3,7 +3,7 @@
 A transaction is a synchronous function of a `Tx`. It runs whole or not at all, serializably, and may run again after a
 conflict, so it must have no other effects. On SQLite one writer thread runs them, all that wait under one commit (group
 commit, one fsync); on PostgreSQL and MariaDB each runs on its own connection and is repeated when the database reports
-a serialization conflict. ADR 2 has the figures.
+a conflict. ADR 2 has the figures.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ironlane.model.caller import INTERNAL, Caller
 from ironlane.model.errors import IronlaneError, Permanent, Temporary
+from ironlane.store import mariadb
 from ironlane.store.prepared import Prepared
 from ironlane.store.vault import Vault
 
@@ -233,15 +234,22 @@ class Store:
         await self._backend.close()
 
 
+_KINDS = ("sqlite", "postgresql+asyncpg", "mariadb+asyncmy")
+
+
 def open_store(url: str, now: Clock = utc_now, vault: Vault | None = None) -> Store:
-    """Open the database at a SQLAlchemy URL: `sqlite:///FILE`, `postgresql+asyncpg://…`, `mysql+asyncmy://…`.
+    """Open the database at a SQLAlchemy URL: `sqlite:///FILE`, `postgresql+asyncpg://…`, `mariadb+asyncmy://…`.
 
     Raises:
         Permanent: not such a URL, or the driver that it names is not installed.
     """
+    # No error here tells the URL, which may have a password in it.
     try:
-        backend: Backend = SqliteBackend(url) if url.startswith("sqlite") else ServerBackend(url)
-    except (sa.exc.ArgumentError, ImportError) as error:  # neither tells the URL, which may have a password in it
+        parsed = sa.make_url(url)
+        if parsed.drivername not in _KINDS:
+            raise Permanent(f"a database of {parsed.drivername} is none of {', '.join(_KINDS)}")
+        backend: Backend = SqliteBackend(url) if parsed.drivername == "sqlite" else ServerBackend(parsed)
+    except (sa.exc.ArgumentError, ImportError) as error:
         raise Permanent(f"the database cannot be opened: {error}") from error
     return Store(backend, now, vault)
 
@@ -402,31 +410,52 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 
 class ServerBackend:
-    """PostgreSQL or MariaDB: a pool of connections, serializable transactions, repeated on conflict."""
+    """PostgreSQL or MariaDB: a pool of connections, serializable transactions, repeated on conflict.
 
-    def __init__(self, url: str, pool: int = 10) -> None:
-        self.engine = create_async_engine(
-            url, isolation_level="SERIALIZABLE", pool_size=pool, pool_pre_ping=True, hide_parameters=True
-        )
+    On PostgreSQL transactions run side by side, and the database tells those that may not. On MariaDB those that write
+    take turns, also with other processes; those that read have a snapshot each (ADR 25).
+    """
+
+    def __init__(self, url: sa.URL, pool: int = 10) -> None:
+        self._turns = url.get_backend_name() == "mariadb"
+        options: dict[str, Any] = {"pool_size": pool, "pool_pre_ping": True, "hide_parameters": True}
+        if self._turns:
+            self.engine = mariadb.engine(url, **options)
+        else:
+            self.engine = create_async_engine(url, isolation_level="SERIALIZABLE", **options)
+        # Those who wait for their turn leave connections to those who only read.
+        self._writers = asyncio.Semaphore(pool // 2) if self._turns else contextlib.nullcontext()
 
     async def run(self, transaction: Transaction[T], *, write: bool, now: Clock) -> tuple[T, set[Hint]]:
+        async with self._writers if write else contextlib.nullcontext():
+            return await self._repeated(transaction, write, now)
+
+    async def _repeated(self, transaction: Transaction[T], write: bool, now: Clock) -> tuple[T, set[Hint]]:
         request_id = REQUEST_ID.get()
 
         def work(connection: sa.Connection) -> tuple[T, set[Hint]]:
+            if write and self._turns:
+                mariadb.take_turn(connection)
             tx = Tx(connection, now(), request_id)
             return transaction(tx), tx.hints
 
+        cut = False
         for attempt in range(1, _ATTEMPTS + 1):
+            committing = False
             try:
                 async with self.engine.connect() as connection:
                     outcome = await connection.run_sync(work)
+                    committing = write
                     if write:
                         await connection.commit()
                     return outcome
             except IronlaneError:
                 raise
             except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as error:  # TimeoutError: no connection was free
-                if not _is_conflict(error):
+                # A connection that was cut before the commit took nothing with it; after that, who knows.
+                again = not cut and not committing and getattr(error, "connection_invalidated", False)
+                cut = cut or again
+                if not (again or _is_conflict(error)):
                     if isinstance(error, sa.exc.IntegrityError | sa.exc.ProgrammingError | sa.exc.DataError):
                         raise
                     raise Temporary(f"the database does not answer: {error}") from error
@@ -440,8 +469,8 @@ class ServerBackend:
 
 
 def _is_conflict(error: Exception) -> bool:
-    """Serialization failures and deadlocks: SQLSTATE 40001 and 40P01; MariaDB's 1213 and 1205."""
+    """Serialization failures and deadlocks: SQLSTATE 40001 and 40P01; and on MariaDB, a lock not had in time."""
     original = getattr(error, "orig", None)
     state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
     number = original.args[0] if original is not None and original.args else None
-    return state in {"40001", "40P01"} or number in {1205, 1213}
+    return state in {"40001", "40P01"} or number == mariadb.LOCK_WAIT_TIMEOUT

@@ -9,6 +9,7 @@ from alembic import command
 from alembic.config import Config
 
 from ironlane.store.database import Store, Tx
+from ironlane.store.mariadb import migrating
 
 
 def alembic_config() -> Config:
@@ -28,6 +29,7 @@ async def migrate(store: Store) -> None:
     """Upgrade the database to the newest schema; a no-op when it is there already."""
 
     def work(tx: Tx) -> None:
-        _upgrade(tx.connection)
+        with migrating(tx.connection):
+            _upgrade(tx.connection)
 
     await store.write(work)

@@ -6,7 +6,7 @@ clients own the shape of (`extra`, `driver_info`, `binding:profile`), and small 
 
 from ironlane.store.tables.baremetal import baremetal_ports, inventories, lldp_heard, lldp_shown, nodes, portgroups
 from ironlane.store.tables.columns import UtcDateTime, metadata
-from ironlane.store.tables.conductors import conductors
+from ironlane.store.tables.conductors import conductors, write_turn
 from ironlane.store.tables.fabric import (
     attachments,
     drifts,
@@ -74,4 +74,5 @@ __all__ = [
     "trunks",
     "volume_connectors",
     "volume_targets",
+    "write_turn",
 ]

@@ -20,3 +20,11 @@ conductors = sa.Table(
     sa.Column("heartbeat_at", UtcDateTime, nullable=False),
     *times(),
 )
+
+write_turn = sa.Table(
+    # On MariaDB, one row that every transaction which writes changes first: see `store/mariadb.py`.
+    "write_turn",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)
