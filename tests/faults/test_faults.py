@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import _new_database as new_database
+from tests.conftest import SERVERS, database_url
 from tests.faults.episode import Outcome, Plan, plan_of, play, shrink
 from tests.service.process import Zygote
 
@@ -53,20 +53,27 @@ async def test_new_seeds(tmp_path: Path, zygote: Zygote) -> None:
 
 
 @pytest.mark.timeout(SECONDS + ONE_EPISODE)
-@pytest.mark.postgresql
-async def test_new_seeds_with_two_conductors(tmp_path: Path, zygote: Zygote, postgresql: str) -> None:
-    await _new_seeds(lambda plan: _judged(plan, tmp_path, zygote, new_database(postgresql)))
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_new_seeds_with_two_conductors(
+    tmp_path: Path, zygote: Zygote, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Half the time on each kind of database that they may share."""
+
+    def judged(plan: Plan) -> Awaitable[Outcome]:
+        return _judged(plan, tmp_path, zygote, database_url(kind, request, tmp_path))
+
+    await _new_seeds(judged, SECONDS / 2)
 
 
-async def _new_seeds(judged: Callable[[Plan], Awaitable[Outcome]]) -> None:
+async def _new_seeds(judged: Callable[[Plan], Awaitable[Outcome]], seconds: float = SECONDS) -> None:
     if given := os.environ.get("IRONLANE_FAULT_SEED"):
         await judged(plan_of(int(given)))
         return
-    until, seeds = time.monotonic() + SECONDS, 0
+    until, seeds = time.monotonic() + seconds, 0
     while time.monotonic() < until:
         await judged(plan_of(random.SystemRandom().getrandbits(32)))
         seeds += 1
-    print(f"{seeds} seeds in {SECONDS:.0f} s")
+    print(f"{seeds} seeds in {seconds:.0f} s")
 
 
 @pytest.mark.timeout(ONE_EPISODE)

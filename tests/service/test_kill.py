@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ironlane.cli.demo.site_text import PROVIDER_VLANS
-from tests.conftest import _new_database as new_database
+from tests.conftest import SERVERS, database_url
+from tests.mariadb import PASSWORD
 from tests.service.bench import SECRETS, Bench, Moments, Scribe, check_sequences, closed, leaks, sampled
 from tests.service.process import Zygote
 
@@ -99,7 +100,7 @@ async def _life(bench: Bench, hunt: Callable[[Scribe, str], Awaitable[None]]) ->
     assert sampler.violations == []
     assert scribe.lost == []
     assert bench.front.tokens
-    assert await leaks(bench.client, bench.log, {*SECRETS.values(), *bench.front.tokens}) == []
+    assert await leaks(bench.client, bench.log, {*SECRETS.values(), *bench.front.tokens, PASSWORD}) == []
     print(
         f"{bench.kills} kills, {scribe.acknowledged} writes acknowledged, {watch.commits} commits of which the switches"
         f" undid {bench.history.undone}, {len(plans)} plans"
@@ -117,10 +118,12 @@ async def test_killed_at_random(tmp_path: Path, zygote: Zygote) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.postgresql
-async def test_killed_at_random_on_postgresql(tmp_path: Path, zygote: Zygote, postgresql: str) -> None:
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_killed_at_random_on_a_database_server(
+    tmp_path: Path, zygote: Zygote, kind: str, request: pytest.FixtureRequest
+) -> None:
     dice = random.Random(7)
-    async with Bench.running(tmp_path, zygote, new_database(postgresql)) as bench:
+    async with Bench.running(tmp_path, zygote, database_url(kind, request, tmp_path)) as bench:
         await _life(bench, lambda scribe, _phase: _at_random(bench, scribe, 2, dice))
 
 

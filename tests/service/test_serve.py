@@ -21,8 +21,9 @@ from ironlane.cli.demo.site_text import site_text
 from ironlane.cli.virtual import environment, running_gateway, virtual_rack
 from ironlane.lab.rack import VirtualRack
 from ironlane.site.check import read_site
-from tests.conftest import _new_database as new_database
+from tests.conftest import SERVERS, database_url
 from tests.conftest import _postgresql_programs as postgresql_programs
+from tests.mariadb import PASSWORD
 from tests.service.bench import NODES, SECRETS, closed, description, enrol, leaks, until
 from tests.service.process import ENCRYPTION_KEY, Running, Zygote, free_port, serving
 
@@ -78,6 +79,8 @@ async def test_it_says_why_it_does_not_start(tmp_path: Path, zygote: Zygote, tak
             "x.sqlite.keys cannot be read or made",
         ),
         (["--database", "oracle9://scott:tiger@h/x"], {}, "oracle9"),
+        (["--database", "mysql+pymysql://scott:tiger@h/x"], ENCRYPTION_KEY, "mariadb+asyncmy"),
+        (["--database", "mariadb+asyncmy://scott:tiger@127.0.0.1:1/x"], ENCRYPTION_KEY, "the database does not answer"),
         ([*database, "--port", "0"], {"IRONLANE_LEASE_TTL": "geheim"}, "lease_ttl: Input should be a valid number"),
     ]
     for number, (arguments, env, message) in enumerate(cases):
@@ -189,29 +192,46 @@ async def _make_manageable(client: Client, name: str) -> None:
 # --- the database ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.postgresql
+@pytest.mark.parametrize("kind", SERVERS)
 async def test_without_its_database_it_says_so_and_goes_on_when_it_is_back(
-    tmp_path: Path, zygote: Zygote, postgresql: str
+    tmp_path: Path, zygote: Zygote, kind: str, request: pytest.FixtureRequest
 ) -> None:
-    url, log = new_database(postgresql), tmp_path / "log"
-    name = sa.make_url(url).database
+    url, log = database_url(kind, request, tmp_path), tmp_path / "log"
     async with started(zygote, log, "--database", url, env={"IRONLANE_LEASE_TTL": "1.5"} | ENCRYPTION_KEY) as (
         client,
         _,
     ):
         await _make_manageable(client, "first")
-        _psql(url, f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
-        _psql(url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
+        _take_away(url, request)
         await until(lambda: unhealthy(client), "the service to notice", 10)
         with pytest.raises(Refused) as caught:
             await client.request("POST", NODES, {"name": "lost", "driver": "fake-hardware"})
         assert caught.value.status == 503
+        assert PASSWORD not in str(caught.value)
         await asyncio.sleep(2.0)  # longer than the lease lives
         assert await unhealthy(client)
-        _psql(url, f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
+        _give_back(url, request)
         await until(lambda: healthy(client), "the service to recover", 20)
         await _make_manageable(client, "second")
+        assert await leaks(client, log, [PASSWORD]) == []
     assert "Traceback" not in log.read_text()
+
+
+def _take_away(url: str, request: pytest.FixtureRequest) -> None:
+    name = str(sa.make_url(url).database)
+    if url.startswith("mariadb"):
+        request.getfixturevalue("mariadb").shut_out(name)
+        return
+    _psql(url, f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
+    _psql(url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
+
+
+def _give_back(url: str, request: pytest.FixtureRequest) -> None:
+    name = str(sa.make_url(url).database)
+    if url.startswith("mariadb"):
+        request.getfixturevalue("mariadb").let_in(name)
+        return
+    _psql(url, f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
 
 
 def _psql(url: str, statement: str) -> None:
