@@ -83,6 +83,7 @@ async def test_who_stops_in_the_middle_keeps_others_waiting_for_seconds_and_read
         began = time.monotonic()
         waiting = asyncio.create_task(store.write(lambda tx: tx.execute(give(2, "other")) and None))
         assert await holders(store) == {1: "n", 2: "n"}
+        assert time.monotonic() - began < 3
         assert not waiting.done()
         await waiting
         assert 3 < time.monotonic() - began < 15
