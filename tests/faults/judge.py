@@ -91,6 +91,8 @@ class Judge:
         self._note = note
         self._faulty: set[str] = set()
         self._excused: dict[Place, set[int]] = defaultdict(set)
+        self._by_us: dict[Place, frozenset[int]] = defaultdict(frozenset)
+        """What a port carried when it was last changed, and not by a fault."""
         self._disturbed: dict[Place, float] = {}
         self._on_trial: dict[Place, tuple[int, set[int], float | None]] = {}
         """What the latest commit made good of a fault: the switch may undo it."""
@@ -107,6 +109,7 @@ class Judge:
         for leaf in self._rack.leaves.values():
             for port, forwarding in leaf.switch.forwarding.items():
                 self._log[Place(leaf.name, port)] = [(0.0, forwarding)]
+                self._by_us[Place(leaf.name, port)] = forwarding.vlans
             leaf.switch.observers.append(self._loaded)
 
     def violated(self, rule: str, text: str) -> None:
@@ -182,7 +185,11 @@ class Judge:
             undone = self._undone(place)
             excused |= (undone[0] if undone else set()) & forwarding.vlans
             if faulty:
-                excused |= forwarding.vlans - old[place.port].vlans - self._allowed(place)
+                # What was off the port already is not leaving any more, whether or not the API has said so yet.
+                left = self._leaving(place) - self._by_us[place]
+                excused |= forwarding.vlans - old[place.port].vlans - (self._allowed(place) - left)
+            else:
+                self._by_us[place] = forwarding.vlans
             commits = self._rack.leaves[switch.name].plane.commits
             self._on_trial[place] = commits, excused - forwarding.vlans, self._disturbed.get(place)
             if not faulty:  # a VLAN taken away by hand may be defined again, and is on the port then as before
@@ -232,6 +239,12 @@ class Judge:
             self._disturbed.pop(place, None)
         elif fault_at is not None:
             self._disturbed[place] = fault_at
+
+    def _leaving(self, place: Place) -> set[int]:
+        """VLANs that stand for nothing there but wishes that have ended."""
+        ports = self.ports.values()
+        asked = {wish.vlan for port in ports for wish in [*port.live, *port.coming] if wish.place == place}
+        return {wish.vlan for port in ports for wish in port.leaving if wish.place == place} - asked
 
     def _allowed(self, place: Place) -> set[int]:
         found = {wish.vlan for port in self.ports.values() for wish in port.all() if wish.place == place}
