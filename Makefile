@@ -4,8 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 LOCK   := uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: help setup demo lab bench bench-scale bench-baremetal compat faults test test-lab test-openstack lint format \
-    lock clean
+.PHONY: help setup demo lab bench bench-scale bench-baremetal compat faults test test-lab test-ml2 test-openstack lint \
+    format lock clean
 
 help:           ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ test: $(VENV)/.dev    ## all tests; says plainly what it leaves out on this mach
 
 test-lab: $(VENV)/.dev ## a QEMU machine through its whole life: one or two minutes; needs packages (docs/lab.md)
 	$(BIN)/python -m pytest tests/machines -m machines
+
+test-ml2: $(VENV)/.dev ## our driver in a real Neutron: three minutes the first time, then half of that; needs mariadb-server
+	$(BIN)/python -m tests.openstack.prepare neutron
+	$(BIN)/python -m pytest -n 2 tests/openstack/test_ml2*.py -m openstack
 
 test-openstack: $(VENV)/.dev ## real Neutron, Ironic, agent and nova beside Ironlane; makes their environments first (mariadb-server)
 	$(BIN)/python -m tests.openstack.prepare

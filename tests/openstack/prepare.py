@@ -1,8 +1,9 @@
-"""Makes the environments of these tests, beside each other: `python -m tests.openstack.prepare`."""
+"""Makes the environments of these tests, beside each other: `python -m tests.openstack.prepare [NAME …]`."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Coroutine
@@ -25,8 +26,8 @@ async def main() -> None:
             "nova": _nova,
             "keystone": _keystone,
         }
-        for name, make in makers.items():
-            tasks.create_task(_made(name, make, begun))
+        for name in sys.argv[1:] or makers:
+            tasks.create_task(_made(name, makers[name], begun))
 
 
 async def _made(name: str, make: Callable[[], Coroutine[Any, Any, None]], begun: float) -> None:
