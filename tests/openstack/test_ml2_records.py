@@ -15,6 +15,7 @@ from tests.openstack import neutron
 
 pytestmark = [pytest.mark.openstack, pytest.mark.timeout(300)]
 
+HOST = "5d9d4b0e-6c63-4d8f-9d6e-0f1c2a3b4c5d"
 SCRIPT = Path(__file__).with_name("inside_neutron.py")
 
 
@@ -24,10 +25,38 @@ async def test_what_is_overtaken_is_not_written(tmp_path: Path) -> None:
         "unbound before ML2 looks": "DOWN",
         "unbound after ML2 looked": "DOWN",
         "bound elsewhere after ML2 looked": "DOWN",
+        "unbound while ML2 writes": "DOWN",
+        "its network goes down while ML2 writes": "DOWN",
         "verified while it is unbound": "DOWN",
         "verified while it is bound elsewhere": "DOWN",
         "administratively down": ["DOWN", "ACTIVE"],
+        "its network is down": ["DOWN", "DOWN", "ACTIVE"],
         "somebody else's block is lifted": ["DOWN", "DOWN", "ACTIVE"],
+        "our block": [True, False, True, False],
+        "refused when it is unbound": "DOWN",
+        "not as it should be when it is unbound": ["ACTIVE", False],
+        "bound while it is deleted": True,
+        "bound without links": [["DOWN", True, False], ["DOWN", True, False]],
+        "about to move to another host": ["ACTIVE", False, HOST],
+        "sub-port of a parent port on other links": [
+            ["DOWN", "DOWN"],
+            ["ACTIVE", "DOWN"],
+            ["ACTIVE", "ACTIVE"],
+            ["DOWN", "DOWN"],
+            ["DOWN", "DOWN"],
+            ["ACTIVE", "DOWN"],
+            ["ACTIVE", "ACTIVE"],
+            ["DOWN", "DOWN"],
+            ["DOWN", "DOWN"],
+            ["DOWN", "DOWN"],
+        ],
+        "parent port is bound elsewhere while its sub-port is made ACTIVE": "DOWN",
+        "taken off its trunk while it is bound": [True, False],
+        "made a sub-port though it is bound by itself": ["DOWN", True],
+        "its trunk is deleted, and the process ends": ["ACTIVE", "DOWN", "DOWN", False],
+        "one of two sub-ports cannot be bound": [False, True, True],
+        "trunk is looked at while a port comes back": "ACTIVE",
+        "trunk of somebody else's": "DOWN",
     }
 
 

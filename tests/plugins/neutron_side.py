@@ -25,8 +25,12 @@ class FakeNeutron:
     ports: dict[str, Port] = field(default_factory=dict)
     changed: list[tuple[str, str]] = field(default_factory=list)
     """Each change of a status, in order."""
+    fails_for: str = ""
+    """The port whose status cannot be changed."""
     before_settling: Callable[[], None] = lambda: None
     """Called between the question what is wished for and the change of a status, as another request might come."""
+    after_reading: Callable[[], None] = lambda: None
+    """Called once wishes were read, as another request might come."""
     _lock: Any = field(default_factory=threading.RLock)
 
     def bind(self, port_id: str, wish: dict[str, Any] | None) -> int:
@@ -38,11 +42,13 @@ class FakeNeutron:
 
     def wishes(self, port_ids: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
         with self._lock:
-            return {
+            found = {
                 ident: port.wish | {"revision": port.revision}
                 for ident, port in self.ports.items()
                 if port.wish is not None and (port_ids is None or ident in port_ids)
             }
+        self.after_reading()
+        return found
 
     def statuses(self, port_ids: Collection[str]) -> dict[str, str]:
         return {ident: self.ports[ident].status for ident in port_ids if ident in self.ports}
@@ -50,19 +56,26 @@ class FakeNeutron:
     def revision(self, port_id: str) -> int | None:
         return self.ports[port_id].revision if port_id in self.ports else None
 
-    def renew(self, port_id: str) -> None:
-        self.ports[port_id].revision += 1
+    def renew(self, port_id: str, revision: int) -> None:
+        self.ports[port_id].revision = max(self.ports[port_id].revision, revision)
 
-    def refuse(self, port_id: str) -> None:
-        self._change(port_id, "ERROR")
+    def refuse(self, port_id: str, wish: dict[str, Any]) -> None:
+        now = self.wishes([port_id]).get(port_id)
+        if now is not None and same(now, wish):
+            self._change(port_id, "ERROR")
 
     def follow_trunks(self) -> None:
         """There are none."""
 
-    def suspended(self) -> list[str]:
-        return [ident for ident, port in self.ports.items() if port.wish is None]
+    def subports(self, port_id: str) -> list[str]:  # noqa: ARG002
+        return []
+
+    def bound(self) -> set[str]:
+        return set(self.ports)
 
     def settle(self, port_id: str, binding: dict[str, Any] | None, latest: bool) -> object | None:
+        if port_id == self.fails_for:
+            raise RuntimeError(f"port {port_id} is what somebody stumbles over")
         wish = self.wishes([port_id]).get(port_id)
         self.before_settling()
         with self._lock:

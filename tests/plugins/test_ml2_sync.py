@@ -31,6 +31,12 @@ def wish(**changed: Any) -> dict[str, Any]:
     return whole
 
 
+def elsewhere() -> dict[str, Any]:
+    """Of another server, on another switch port."""
+    link = {"switch_id": "02:00:00:00:00:01", "port_id": "Ethernet1/2", "switch_info": "leaf-1"}
+    return wish(host_id=str(uuid.UUID(int=202)), profile={"local_link_information": [link]})
+
+
 class Ironlane:
     """The fabric API at an address that stays the same when it is stopped, and comes back with another store."""
 
@@ -101,10 +107,10 @@ async def bindings(ironlane: Ironlane) -> dict[str, Any]:
     return {b["id"]: b for b in (await asyncio.to_thread(ironlane.client.list))["bindings"]}
 
 
-async def until_bound(ironlane: Ironlane, port: str) -> None:
-    """Until this one is bound and no other."""
+async def until_bindings(ironlane: Ironlane, ports: set[str]) -> None:
+    """Until these are bound and no others."""
     async with asyncio.timeout(60):
-        while set(await bindings(ironlane)) != {port}:  # noqa: ASYNC110 - another thread's doing
+        while set(await bindings(ironlane)) != ports:  # noqa: ASYNC110 - another thread's doing
             await asyncio.sleep(0.02)
 
 
@@ -133,7 +139,7 @@ async def test_nothing_is_lost_while_ironlane_is_away(sync: Sync, ironlane: Iron
     await request(sync, neutron, ONE, None)
     assert neutron.ports[TWO].status == "DOWN"
     await ironlane.start()
-    await until_bound(ironlane, TWO)
+    await until_bindings(ironlane, {TWO})
 
 
 async def test_a_process_that_begins_makes_up_for_one_that_died(
@@ -142,7 +148,7 @@ async def test_a_process_that_begins_makes_up_for_one_that_died(
     neutron.bind(ONE, wish())  # and the process died before it handed that over
     await asyncio.to_thread(ironlane.client.put, TWO, wish(network_id=BLUE, vlan=251) | {"revision": 1})
     sync.start()
-    await until_bound(ironlane, ONE)
+    await until_bindings(ironlane, {ONE})
 
 
 async def test_another_database_of_ironlanes_is_told_everything(
@@ -208,7 +214,7 @@ async def test_a_wish_that_was_taken_back_at_the_same_revision_comes_back(
     assert port.status == "DOWN"
     port.wish = wished
     await asyncio.to_thread(sync.hand_over, ONE, port.revision)
-    await until_bound(ironlane, ONE)
+    await until_bindings(ironlane, {ONE})
     assert port.revision > 1  # the thread that compares may have done it as well
 
 
@@ -245,4 +251,142 @@ async def test_one_wish_that_fails_holds_up_no_other(sync: Sync, ironlane: Ironl
     await request(sync, neutron, TWO, None)
     await obey(ironlane.store)
     ironlane.fails_for = ""
-    await until_bound(ironlane, ONE)
+    await until_bindings(ironlane, {ONE})
+
+
+async def test_a_wish_that_fails_in_neutron_holds_up_no_other(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron
+) -> None:
+    """Such as for another mechanism driver, which refuses the status."""
+    neutron.bind(ONE, wish())
+    neutron.bind(TWO, elsewhere())
+    neutron.fails_for = ONE
+    sync.start()
+    await until_bindings(ironlane, {ONE, TWO})
+    await obey(ironlane.store)
+    await until(lambda: neutron.ports[TWO].status == "ACTIVE")
+
+
+async def test_a_change_of_a_network_is_followed_by_a_process_that_had_no_port_yet(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron
+) -> None:
+    neutron.bind(ONE, wish())
+    await asyncio.to_thread(sync.compare)
+    await until_bindings(ironlane, {ONE})
+
+
+async def test_what_is_wished_for_again_while_it_is_taken_back_stays(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron
+) -> None:
+    """A network goes down and comes up again, each seen by another process."""
+    other = Sync(ironlane.client, neutron)
+    await request(sync, neutron, ONE, wish())
+    port = neutron.ports[ONE]
+    wished, port.wish = port.wish, None
+
+    def up() -> None:
+        neutron.after_reading = lambda: None
+        port.wish = wished
+        other._compare()
+
+    neutron.after_reading = up
+    await asyncio.to_thread(sync.hand_over, ONE, port.revision)
+    await until_bindings(ironlane, {ONE})
+
+
+async def test_who_unbinds_a_port_that_was_bound_again_meanwhile_does_not_take_that_back(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron
+) -> None:
+    other = Sync(ironlane.client, neutron)
+    await request(sync, neutron, ONE, wish())
+    unbound = neutron.bind(ONE, None)
+
+    def rebind() -> None:
+        neutron.after_reading = lambda: None
+        other.hand_over(ONE, neutron.bind(ONE, wish(network_id=BLUE, vlan=251)))
+
+    neutron.after_reading = rebind
+    await asyncio.to_thread(sync.hand_over, ONE, unbound)
+    assert (await bindings(ironlane))[ONE]["vlan"] == 251
+
+
+async def test_the_last_of_two_wishes_of_one_revision_stays(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron
+) -> None:
+    """Such as when the name of a network changes, and with it the side."""
+    other = Sync(ironlane.client, neutron)
+    revision = neutron.bind(ONE, wish())
+
+    def rename() -> None:
+        neutron.after_reading = lambda: None
+        neutron.ports[ONE].wish = wish(side="provider")
+        other.hand_over(ONE, revision)
+
+    neutron.after_reading = rename
+    await asyncio.to_thread(sync.hand_over, ONE, revision)
+    assert (await bindings(ironlane))[ONE]["side"] == "provider"
+
+
+async def test_a_deleted_port_leaves_even_if_it_was_bound_when_its_deletion_had_begun(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron
+) -> None:
+    revision = neutron.bind(ONE, None)
+    await request(sync, neutron, ONE, wish())
+    del neutron.ports[ONE]
+    await asyncio.to_thread(sync.hand_over, ONE, revision)
+    assert await bindings(ironlane) == {}
+
+
+async def test_a_neutron_whose_database_was_restored_is_right(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron
+) -> None:
+    await asyncio.to_thread(ironlane.client.put, ONE, wish(network_id=BLUE, vlan=251) | {"revision": 70})
+    await asyncio.to_thread(ironlane.client.delete, TWO, 80)
+    neutron.bind(ONE, wish())
+    neutron.bind(TWO, elsewhere())
+    sync.start()
+    await until_bindings(ironlane, {ONE, TWO})
+    assert (await bindings(ironlane))[ONE]["vlan"] == wish()["vlan"]
+
+
+async def test_what_is_not_accepted_is_not_active(sync: Sync, ironlane: Ironlane, neutron: FakeNeutron) -> None:
+    """Ironlane has lost its database, and somebody else has the VLAN."""
+    await asyncio.to_thread(ironlane.client.put, TWO, wish(network_id=BLUE) | {"revision": 1})
+    neutron.bind(TWO, wish(network_id=BLUE))
+    neutron.bind(ONE, wish())
+    neutron.ports[ONE].status = "ACTIVE"
+    sync.start()
+    await until(lambda: neutron.ports[ONE].status == "DOWN")
+
+
+async def test_what_cannot_be_taken_back_is_tried_again(sync: Sync, ironlane: Ironlane, neutron: FakeNeutron) -> None:
+    sync.start()
+    await request(sync, neutron, ONE, wish())
+    await obey(ironlane.store)
+    await until(lambda: neutron.ports[ONE].status == "ACTIVE")
+    ironlane.fails_for = ONE
+    await request(sync, neutron, ONE, None)
+    ironlane.fails_for = ""
+    await until_bindings(ironlane, set())
+
+
+async def test_what_cannot_be_bound_elsewhere_leaves_where_it_was(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron
+) -> None:
+    await request(sync, neutron, ONE, wish())
+    await obey(ironlane.store)
+    strange = {"local_link_information": [{"switch_id": "02:00:00:00:00:99", "port_id": "x", "switch_info": "no"}]}
+    await request(sync, neutron, ONE, wish(profile=strange))
+    assert (neutron.ports[ONE].status, await bindings(ironlane)) == ("ERROR", {})
+    await request(sync, neutron, ONE, wish())
+    assert set(await bindings(ironlane)) == {ONE}
+
+
+async def test_an_ironlane_whose_database_was_restored_is_told_what_it_lacks(
+    sync: Sync, ironlane: Ironlane, neutron: FakeNeutron
+) -> None:
+    sync.start()
+    await until(lambda: sync._stream is not None)
+    sync._change += 1000  # it was further
+    neutron.bind(ONE, wish())
+    await until_bindings(ironlane, {ONE})

@@ -7,13 +7,18 @@ derived from the database again and again, as everything here: a callback only s
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import sqlalchemy as sa
+from neutron.db.models_v2 import Port
 from neutron.objects import network as network_objects
-from neutron.objects import ports as port_objects
 from neutron.objects import trunk as trunk_objects
+from neutron.plugins.ml2.models import PortBinding
 from neutron.services.trunk.drivers import base
+from neutron.services.trunk.models import SubPort, Trunk
 from neutron_lib import constants, exceptions
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.callbacks import events, registry, resources
@@ -22,16 +27,20 @@ from neutron_lib.plugins import directory
 from neutron_lib.services.trunk import constants as trunk_constants
 from oslo_config import cfg
 
-from neutron_ironlane import NAME, config
+from neutron_ironlane import NAME, config, status
+from neutron_ironlane.wishes import bound, subports
 
 LOG = logging.getLogger(__name__)
+
+_IN_FORCE = PortBinding.status == constants.ACTIVE
+"""Of a port's bindings, those to hosts that it may move to are not."""
 
 
 class TrunkDriver(base.DriverBase):
     """What the trunk plugin asks: whether a port that we bound can be a parent port (always), and with which tags."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        """`changed` is called with each change, before anything of it is followed."""
+    def __init__(self, changed: Callable[[], None], failed: Callable[[], None]) -> None:
+        """`changed` is called with each change, before anything of it is followed; `failed` if that went wrong."""
         super().__init__(
             NAME,
             (portbindings.VIF_TYPE_OTHER,),
@@ -40,9 +49,11 @@ class TrunkDriver(base.DriverBase):
             can_trunk_bound_port=True,
         )
         self._changed = changed
+        self._failed = failed
         for resource in (resources.TRUNK, resources.SUBPORTS):
             registry.subscribe(self._check, resource, events.PRECOMMIT_CREATE)
             registry.subscribe(self._came, resource, events.AFTER_CREATE)
+            registry.subscribe(self._leave, resource, events.PRECOMMIT_DELETE)
             registry.subscribe(self._went, resource, events.AFTER_DELETE)
 
     @property
@@ -54,80 +65,89 @@ class TrunkDriver(base.DriverBase):
     def _check(_resource: str, _event: str, _trigger: object, payload: Any) -> None:
         trunk = payload.desired_state or payload.latest_state
         _check_tags(payload.context, trunk.port_id, _subports(payload, trunk))
+        status.hold(payload.context, [s.port_id for s in _subports(payload, trunk)])
+
+    @staticmethod
+    def _leave(_resource: str, _event: str, _trigger: object, payload: Any) -> None:
+        status.hold(payload.context, [s.port_id for s in _subports(payload, payload.latest_state)])
 
     def _came(self, _resource: str, _event: str, _trigger: object, payload: Any) -> None:
         self._changed()
         trunk, context = payload.latest_state, payload.context.elevated()
-        for subport in _subports(payload, trunk):
-            if bound_by_us(context, subport.port_id):  # left over from another trunk
-                _bind(context, subport.port_id, "")
-        follow(context, trunk.port_id)
+        with made_up_for(self._failed):
+            for port_id in bound(context, [s.port_id for s in _subports(payload, trunk)]):
+                _bind(context, port_id, "")  # it was bound for another trunk, or by itself
+            follow(context, trunk.port_id)
 
     def _went(self, _resource: str, _event: str, _trigger: object, payload: Any) -> None:
         self._changed()
         trunk, context = payload.latest_state, payload.context.elevated()
-        for subport in _subports(payload, trunk):
-            if bound_by_us(context, subport.port_id):
-                _bind(context, subport.port_id, "")
-        show_status(context, trunk.port_id)
+        with made_up_for(self._failed):
+            _loosen(context, [s.port_id for s in _subports(payload, trunk)])
+            if _host(context, trunk.port_id) is not None:
+                show_status(context, trunk.port_id)
 
 
-def parents(context: Any, port_ids: Collection[str]) -> dict[str, str]:
-    """The parent port of each of these ports that is a sub-port."""
-    subports = trunk_objects.SubPort.get_objects(context, port_id=list(port_ids))
-    if not subports:
-        return {}
-    found = trunk_objects.Trunk.get_objects(context, id=sorted({s.trunk_id for s in subports}))
-    by_trunk = {trunk.id: trunk.port_id for trunk in found}
-    return {s.port_id: by_trunk[s.trunk_id] for s in subports if s.trunk_id in by_trunk}
-
-
-def segment_of_parent(context: Any, port_id: str) -> Any | None:
-    """The network segment that a sub-port's parent port is bound on, if it is by us on the sub-port's own host."""
-    parent = parents(context, [port_id]).get(port_id)
-    levels = [] if parent is None else port_objects.PortBindingLevel.get_objects(context, driver=NAME, port_id=parent)
-    return network_objects.NetworkSegment.get_object(context, id=levels[0].segment_id) if levels else None
-
-
-def bound_by_us(context: Any, port_id: str) -> bool:
-    """Whether a port is bound, and by us."""
-    return bool(port_objects.PortBindingLevel.objects_exist(context, driver=NAME, port_id=port_id))
+@contextmanager
+def made_up_for(failed: Callable[[], None]) -> Iterator[None]:
+    """Who calls us back expects no errors, and would not come again: `failed` has to see to it."""
+    try:
+        yield
+    except Exception:
+        LOG.exception("a change of a trunk is followed later")
+        failed()
 
 
 def follow_all(context: Any) -> None:
     """Every sub-port is bound where its parent port is, and none that is a sub-port no more is left bound."""
-    subports = trunk_objects.SubPort.get_objects(context)
-    of = parents(context, [s.port_id for s in subports])
-    ours = {level.port_id for level in port_objects.PortBindingLevel.get_objects(context, driver=NAME)}
-    for parent in sorted({parent for child, parent in of.items() if child in ours or parent in ours}):
-        follow(context, parent)
-    plugin = directory.get_plugin()
-    owned = {"device_owner": [trunk_constants.TRUNK_SUBPORT_OWNER]}
-    for port in plugin.get_ports(context, filters=owned):
-        if port["id"] in ours and port["id"] not in of:
-            _bind(context, port["id"], "")
+    ours = bound(context)
+    with db_api.CONTEXT_READER.using(context):
+        pairs = sa.select(Trunk.port_id, SubPort.port_id).outerjoin(SubPort, SubPort.trunk_id == Trunk.id)
+        there = [tuple(pair) for pair in context.session.execute(pairs)]
+        owned = sa.select(Port.id).where(Port.device_owner == trunk_constants.TRUNK_SUBPORT_OWNER)
+        left = ours & set(context.session.scalars(owned)) - {child for _, child in there}
+    steps = [partial(_loosen, context, sorted(left))] if left else []
+    steps += [partial(follow, context, parent) for parent in sorted({p for p, child in there if ours & {p, child}})]
+    _all(steps)
 
 
 def follow(context: Any, parent: str) -> None:
     """Have the sub-ports of a parent port bound where it is.
 
-    Another process may do the same, for what the parent port was just before or just after. So this looks again once
-    it is done: the last one to bind a sub-port has seen where the parent port is now.
+    Another process may do the same, for what the parent port was just before or just after, or take one off the trunk.
+    So this looks again once it is done: the last one to bind a sub-port has seen where the parent port is now.
     """
     tried: set[tuple[str, str]] = set()
     while True:
-        trunk = trunk_objects.Trunk.get_object(context, port_id=parent)
-        host = _host(context, parent)
-        if trunk is None or host is None:
-            return
-        apart = [s.port_id for s in trunk.sub_ports if _host_of_subport(context, s.port_id) not in (host, None)]
-        moving = {(port_id, host) for port_id in apart} - tried  # what cannot be bound there is not tried for ever
+        host, there = _host(context, parent), _hosts(context, subports(context, [parent]))
+        # What cannot be bound there is not tried for ever.
+        moving = {(port_id, host or "") for port_id, at in there.items() if at != (host or "")} - tried
         if not moving:
             break
         tried |= moving
-        for port_id, _ in sorted(moving):
-            _bind(context, port_id, host)
-    show_status(context, parent)
+        _all([partial(_bind, context, port_id, to) for port_id, to in sorted(moving)])
+    if tried:
+        _loosen(context, sorted({port_id for port_id, _ in tried}))
+    if host is not None:
+        show_status(context, parent)
+
+
+def _loosen(context: Any, port_ids: Collection[str]) -> None:
+    """Unbind those that are sub-ports no more; nobody else knows that they are bound."""
+    left = bound(context, port_ids) - _subports_of_any(context, port_ids)
+    _all([partial(_bind, context, port_id, "") for port_id in sorted(left)])
+
+
+def _all(steps: Collection[Callable[[], None]]) -> None:
+    """Take all steps, whatever becomes of one. Raises the last error."""
+    failed = None
+    for step in steps:
+        try:
+            step()
+        except Exception as error:
+            failed = error
+    if failed is not None:
+        raise failed
 
 
 def show_status(context: Any, port_id: str) -> None:
@@ -139,22 +159,29 @@ def show_status(context: Any, port_id: str) -> None:
 
 
 def _show_status(context: Any, port_id: str) -> None:
+    with db_api.CONTEXT_READER.using(context):
+        asked = sa.select(Trunk.id).outerjoin(SubPort, SubPort.trunk_id == Trunk.id)
+        of = sa.or_(Trunk.port_id == port_id, SubPort.port_id == port_id)
+        trunk_id = context.session.scalars(asked.where(of).distinct()).one_or_none()
+    if trunk_id is None:
+        return
     with db_api.CONTEXT_WRITER.using(context):
-        parent = parents(context, [port_id]).get(port_id, port_id)
-        trunk = trunk_objects.Trunk.get_object(context, port_id=parent)
+        # Locked before anything is read: the last one to look has seen the last of the ports' statuses.
+        context.session.execute(sa.select(Trunk.id).where(Trunk.id == trunk_id).with_for_update()).all()
+        trunk = trunk_objects.Trunk.get_object(context, id=trunk_id)
         if trunk is None:
             return
-        plugin = directory.get_plugin()
-        ids = [parent, *(s.port_id for s in trunk.sub_ports)]
-        ports = {port["id"]: port for port in plugin.get_ports(context, filters={"id": ids})}
-        if not ports.get(parent, {}).get(portbindings.HOST_ID):
-            status = trunk_constants.TRUNK_DOWN_STATUS
-        elif all(port["status"] == constants.PORT_STATUS_ACTIVE for port in ports.values()):
-            status = trunk_constants.TRUNK_ACTIVE_STATUS
+        ids = [trunk.port_id, *(s.port_id for s in trunk.sub_ports)]
+        statuses = set(context.session.scalars(sa.select(Port.status).where(Port.id.in_(ids))))
+        host = sa.select(PortBinding.host).where(PortBinding.port_id == trunk.port_id, _IN_FORCE)
+        if not context.session.scalars(host).one_or_none():
+            wanted = trunk_constants.TRUNK_DOWN_STATUS
+        elif statuses == {constants.PORT_STATUS_ACTIVE}:
+            wanted = trunk_constants.TRUNK_ACTIVE_STATUS
         else:
-            status = trunk_constants.TRUNK_BUILD_STATUS
-        if trunk.status != status:
-            trunk.update(status=status)
+            wanted = trunk_constants.TRUNK_BUILD_STATUS
+        if trunk.status != wanted:
+            trunk.update(status=wanted)
 
 
 def _subports(payload: Any, trunk: Any) -> list[Any]:
@@ -203,28 +230,33 @@ def _refuse(what: str) -> None:
 
 
 def _host(context: Any, parent: str) -> str | None:
-    """Where a parent port is bound by us; empty if nowhere; None if somebody else bound it."""
-    try:
-        port = directory.get_plugin().get_port(context, parent)
-    except exceptions.PortNotFound:
+    """Where a parent port is bound by us; empty if nowhere; None if it is gone, or somebody else bound it."""
+    asked = sa.select(PortBinding.host, PortBinding.vnic_type).where(PortBinding.port_id == parent, _IN_FORCE)
+    with db_api.CONTEXT_READER.using(context):
+        row = context.session.execute(asked).one_or_none()
+    if row is None:
         return None
-    if bound_by_us(context, parent):
-        return str(port[portbindings.HOST_ID])
-    return "" if port[portbindings.VNIC_TYPE] == portbindings.VNIC_BAREMETAL else None
+    if bound(context, [parent]):
+        return str(row.host)
+    return "" if row.vnic_type == portbindings.VNIC_BAREMETAL else None
 
 
-def _host_of_subport(context: Any, port_id: str) -> str | None:
-    """Where a sub-port is bound by us, empty if nowhere. None: it is gone."""
-    try:
-        port = directory.get_plugin().get_port(context, port_id)
-    except exceptions.PortNotFound:
-        return None
-    return str(port[portbindings.HOST_ID]) if bound_by_us(context, port_id) else ""
+def _hosts(context: Any, port_ids: Collection[str]) -> dict[str, str]:
+    """Where each of these ports is bound by us, empty if nowhere; without those that are gone."""
+    ours = bound(context, port_ids)
+    asked = sa.select(PortBinding.port_id, PortBinding.host).where(PortBinding.port_id.in_(port_ids), _IN_FORCE)
+    with db_api.CONTEXT_READER.using(context):
+        return {row.port_id: row.host if row.port_id in ours else "" for row in context.session.execute(asked)}
+
+
+def _subports_of_any(context: Any, port_ids: Collection[str]) -> set[str]:
+    with db_api.CONTEXT_READER.using(context):
+        return set(context.session.scalars(sa.select(SubPort.port_id).where(SubPort.port_id.in_(port_ids))))
 
 
 def _bind(context: Any, port_id: str, host: str) -> None:
     """Bind a sub-port, or unbind it: by an update as any other, so that our own callbacks do the rest."""
-    owner = trunk_constants.TRUNK_SUBPORT_OWNER if parents(context, [port_id]) else ""
+    owner = trunk_constants.TRUNK_SUBPORT_OWNER if _subports_of_any(context, [port_id]) else ""
     body = {"port": {portbindings.HOST_ID: host, "device_owner": owner}}
     try:
         directory.get_plugin().update_port(context, port_id, body)
