@@ -6,6 +6,7 @@ what it would say is made up here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
@@ -15,11 +16,14 @@ from typing import Any
 import sqlalchemy.orm
 import webob
 from neutron.db import provisioning_blocks
+from neutron.plugins.ml2 import models
+from neutron.plugins.ml2.common import exceptions as ml2_exceptions
 from neutron.wsgi.api import application
 from neutron_ironlane import status as states
 from neutron_ironlane.records import Records
 from neutron_lib import context as neutron_context
 from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.db import api as db_api
 from neutron_lib.plugins import directory
 
 HOST = "5d9d4b0e-6c63-4d8f-9d6e-0f1c2a3b4c5d"
@@ -41,13 +45,17 @@ def main() -> None:
         "administratively down": _administratively_down,
         "its network is down": _network_down,
         "somebody else's block is lifted": _other_block,
+        "somebody else's block is lifted while it is bound elsewhere": _other_block_meanwhile,
         "our block": _our_block,
+        "its links were malformed before we were here": lambda port: _written(port, '{"local_link_information": [{}]}'),
+        "its profile cannot be read": lambda port: _written(port, '{"local_link'),
         "refused when it is unbound": _refused_late,
         "not as it should be when it is unbound": _drifted_late,
         "bound while it is deleted": _bound_while_deleted,
         "bound without links": _bound_without_links,
         "about to move to another host": _about_to_move,
         "sub-port of a parent port on other links": _parent_moved,
+        "parent port is unbound, and the process ends": _parent_unbound,
         "parent port is bound elsewhere while its sub-port is made ACTIVE": _parent_moves_meanwhile,
         "taken off its trunk while it is bound": _taken_off_meanwhile,
         "made a sub-port though it is bound by itself": _made_subport,
@@ -217,6 +225,35 @@ def _other_block(port: str) -> list[str]:
     return [verified, drifted, status(port)]
 
 
+def _other_block_meanwhile(port: str) -> str:
+    entity = provisioning_blocks.DHCP_ENTITY
+    provisioning_blocks.add_provisioning_component(admin(), port, resources.PORT, entity)
+    RECORDS.settle(port, said(port, "ACTIVE"), latest=True)
+    plugin = directory.get_plugin()
+    written = plugin.update_port_status
+
+    def late(*arguments: Any, **named: Any) -> Any:
+        plugin.update_port_status = written
+        _elsewhere(bind, port, "another port")
+        return written(*arguments, **named)
+
+    plugin.update_port_status = late
+    with contextlib.suppress(ml2_exceptions.MechanismDriverError):
+        provisioning_blocks.provisioning_complete(admin(), port, resources.PORT, entity)
+    return status(port)
+
+
+def _written(port: str, profile: str) -> list[object]:
+    """What ML2 has of it, whoever wrote that. It can be changed in other ways, and unbound."""
+    context = admin()
+    with db_api.CONTEXT_WRITER.using(context):
+        context.session.query(models.PortBinding).filter_by(port_id=port).update({"profile": profile})
+    wished = port in RECORDS.wishes()
+    api("PUT", f"ports/{port}", name="another")
+    api("PUT", f"ports/{port}", **{"binding:host_id": ""})
+    return [wished, port in RECORDS.bound()]
+
+
 def _our_block(port: str) -> list[bool]:
     """When the port is bound, verified, bound again and unbound: then another driver may bind it."""
     seen = [states.blocked(admin(), port)]
@@ -228,11 +265,11 @@ def _our_block(port: str) -> list[bool]:
     return seen
 
 
-def _refused_late(port: str) -> str:
+def _refused_late(port: str) -> list[object]:
     wish = RECORDS.wishes([port])[port]
     unbind(port)
     RECORDS.refuse(port, wish)
-    return status(port)
+    return [status(port), states.blocked(admin(), port)]
 
 
 def _drifted_late(port: str) -> list[object]:
@@ -312,6 +349,23 @@ def _parent_moved(parent: str) -> list[list[str]]:
         step()
         seen.append([status(parent), status(child)])
     assert RECORDS.subports(parent) == [child]
+    return seen
+
+
+def _parent_unbound(parent: str) -> list[str]:
+    """Both are DOWN by the one transaction."""
+    _, (child,) = _trunk(parent, 1)
+    for port in (parent, child):
+        RECORDS.settle(port, said(port, "ACTIVE"), latest=True)
+    seen = []
+
+    def committed(_resource: str, _event: str, _trigger: object, payload: Any) -> None:
+        if payload.resource_id == parent:
+            seen.extend([status(parent), status(child)])
+
+    registry.subscribe(committed, resources.PORT, events.AFTER_UPDATE)
+    unbind(parent)
+    registry.unsubscribe(committed, resources.PORT, events.AFTER_UPDATE)
     return seen
 
 

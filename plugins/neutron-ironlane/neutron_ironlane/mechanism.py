@@ -53,11 +53,12 @@ class IronlaneMechanismDriver(api.MechanismDriver):
 
     def update_port_precommit(self, context: Any) -> None:
         """Refuse what is malformed while the client can still be told; nothing unverified is ACTIVE after this."""
-        self._check(context)
         port, before = context.current, context.original
-        if port["status"] != before["status"]:
-            status.confirm(context._plugin_context, port)
+        if any(port[name] != before[name] for name in (portbindings.PROFILE, portbindings.VNIC_TYPE)):
+            self._check(context)  # and what was there before we were stands in nobody's way
         now, then = _by_us(context._binding_levels), _by_us(context._original_binding_levels)
+        if port["status"] != before["status"]:
+            status.confirm(context._plugin_context, port, now)
         if now and not then:
             status.block(context._plugin_context, port["id"])
         elif then and not now:

@@ -36,28 +36,28 @@ class Overtaken(Exception):
     """A status is not of what is wished for by now."""
 
 
-def confirm(context: Any, port: dict[str, Any]) -> None:
-    """Called in the transaction that writes a port's status.
+def confirm(context: Any, port: dict[str, Any], ours: bool) -> None:
+    """Called in the transaction that writes a port's status; `ours` says whether it is bound by us.
 
     ML2 looks at a port and writes its status later. In between, somebody may unbind it or bind it elsewhere, and has
     made it DOWN: ACTIVE would be a lie then, and nobody would come back to it. From here on, the port's revision
     protects what is read.
 
     Raises:
-        Overtaken: it is us who write it, and something else is wished for now.
+        Overtaken: it is us who write it, and something else is wished for now; or somebody else, past our block.
     """
+    active = port["status"] == constants.PORT_STATUS_ACTIVE
     said = getattr(context, _SAID, None)
     if said is None or said["id"] != port["id"]:
-        return
-    active = port["status"] == constants.PORT_STATUS_ACTIVE
-    if port["status"] == constants.PORT_STATUS_DOWN:
-        fits = bool(bound(context, [port["id"]]))
+        fits = True
+    elif port["status"] == constants.PORT_STATUS_DOWN:
+        fits = ours
     elif active:
-        fits = is_wished(context, port["id"], said) and not blocked(context, port["id"])
+        fits = is_wished(context, port["id"], said)
     else:
         wish = wishes(context, [port["id"]]).get(port["id"])
         fits = wish is not None and same(said, wish)
-    if not fits:
+    if not fits or (active and ours and blocked(context, port["id"])):
         raise Overtaken(f"port {port['id']} was changed after it was found {port['status']}")
 
 

@@ -94,10 +94,18 @@ def _place(row: Any) -> dict[str, Any] | None:
     """Where a port is to be: beside its parent port, or where its links are; None if neither is there any more."""
     if row.parent is not None:
         return {"parent_id": row.parent, "host_id": "", "profile": {}}
-    profile = jsonutils.loads(row.profile or "{}")
+    profile = _profile(row.profile)
     if not profile.get("local_link_information"):
         return None
     return {"parent_id": None, "host_id": row.host, "profile": profile}
+
+
+def _profile(text: str) -> dict[str, Any]:
+    """One that cannot be read is empty, as it is to Neutron."""
+    try:
+        return dict(jsonutils.loads(text or "{}"))
+    except (TypeError, ValueError):
+        return {}
 
 
 def _wish(row: Any) -> dict[str, Any]:
