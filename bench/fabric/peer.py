@@ -203,8 +203,8 @@ async def mariadb(place: Path, made: Path) -> AsyncIterator[str]:
     url = f"mysql+pymysql://root@localhost/neutron?unix_socket={socket_path}"
     fresh = not template.exists()
     if fresh:
-        install = (_program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db")
-        await asyncio.to_thread(run, *install, *_as_user(), "--auth-root-authentication-method=normal")
+        install = (_program("mariadb-install-db"), *_places(data), "--skip-test-db")
+        await asyncio.to_thread(run, *install, "--auth-root-authentication-method=normal")
     else:
         await asyncio.to_thread(shutil.copytree, template, data)
     async with _mariadbd(data, socket_path):
@@ -225,7 +225,7 @@ async def mariadb(place: Path, made: Path) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _mariadbd(data: Path, socket_path: Path) -> AsyncIterator[None]:
-    arguments = ("--no-defaults", f"--datadir={data}", f"--socket={socket_path}", "--skip-networking", *_as_user())
+    arguments = (*_places(data), f"--socket={socket_path}", "--skip-networking")
     with Path(f"{data}.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             str(_program("mariadbd")), *arguments, "--max-connections=400", stdout=log, stderr=log
@@ -370,5 +370,9 @@ def _program(name: str) -> str | None:
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
-def _as_user() -> tuple[str, ...]:
-    return ("--user=root",) if os.geteuid() == 0 else ()
+def _places(data: Path) -> tuple[str, ...]:
+    """Options of MariaDB's programs. One that starts takes away the temporary tables of others in the same place."""
+    temporary = Path(f"{data}.tmp")
+    temporary.mkdir(exist_ok=True)
+    user = ("--user=root",) if os.geteuid() == 0 else ()
+    return ("--no-defaults", f"--datadir={data}", f"--tmpdir={temporary}", *user)
