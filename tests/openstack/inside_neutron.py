@@ -45,7 +45,10 @@ def main() -> None:
         "administratively down": _administratively_down,
         "its network is down": _network_down,
         "somebody else's block is lifted": _other_block,
-        "somebody else's block is lifted while it is bound elsewhere": _other_block_meanwhile,
+        "somebody else's block is lifted while it is bound elsewhere": lambda port: _other_block_meanwhile(
+            port, lambda p: bind(p, "another port")
+        ),
+        "somebody else's block is lifted while it is unbound": lambda port: _other_block_meanwhile(port, unbind),
         "our block": _our_block,
         "its links were malformed before we were here": lambda port: _written(port, '{"local_link_information": [{}]}'),
         "its profile cannot be read": lambda port: _written(port, '{"local_link'),
@@ -225,7 +228,7 @@ def _other_block(port: str) -> list[str]:
     return [verified, drifted, status(port)]
 
 
-def _other_block_meanwhile(port: str) -> str:
+def _other_block_meanwhile(port: str, intrude: Callable[[str], None]) -> str:
     entity = provisioning_blocks.DHCP_ENTITY
     provisioning_blocks.add_provisioning_component(admin(), port, resources.PORT, entity)
     RECORDS.settle(port, said(port, "ACTIVE"), latest=True)
@@ -234,7 +237,7 @@ def _other_block_meanwhile(port: str) -> str:
 
     def late(*arguments: Any, **named: Any) -> Any:
         plugin.update_port_status = written
-        _elsewhere(bind, port, "another port")
+        _elsewhere(intrude, port)
         return written(*arguments, **named)
 
     plugin.update_port_status = late
@@ -275,19 +278,18 @@ def _refused_late(port: str) -> list[object]:
 def _drifted_late(port: str) -> list[object]:
     """It is another driver's by then."""
     RECORDS.settle(port, said(port, "ACTIVE"), latest=True)
-    put_up = states._put_up
+    plugin = directory.get_plugin()
+    written = plugin.update_port_status
 
-    def late(*arguments: Any) -> bool:
-        put_up(*arguments)
+    def late(*arguments: Any, **named: Any) -> Any:
+        plugin.update_port_status = written
         unbind(port)
-        directory.get_plugin().update_port_status(admin(), port, "ACTIVE")
-        return True
+        api("PUT", f"ports/{port}", **{"binding:vnic_type": "normal"})
+        plugin.update_port_status(admin(), port, "ACTIVE")
+        return written(*arguments, **named)
 
-    states._put_up = late
-    try:
-        RECORDS.settle(port, said(port, "DOWN"), latest=True)
-    finally:
-        states._put_up = put_up
+    plugin.update_port_status = late
+    RECORDS.settle(port, said(port, "DOWN"), latest=True)
     return [status(port), states.blocked(admin(), port)]
 
 

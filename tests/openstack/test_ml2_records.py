@@ -33,6 +33,7 @@ async def test_what_is_overtaken_is_not_written(tmp_path: Path) -> None:
         "its network is down": ["DOWN", "DOWN", "ACTIVE"],
         "somebody else's block is lifted": ["DOWN", "DOWN", "ACTIVE"],
         "somebody else's block is lifted while it is bound elsewhere": "DOWN",
+        "somebody else's block is lifted while it is unbound": "DOWN",
         "its links were malformed before we were here": [True, False],
         "its profile cannot be read": [False, False],
         "our block": [True, False, True, False],

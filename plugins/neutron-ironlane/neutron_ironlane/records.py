@@ -93,7 +93,9 @@ class Records:
         loose = now == wanted == constants.PORT_STATUS_DOWN and asked and not status.blocked(context, port_id)
         if refused or (now == wanted and not loose):
             return None
-        if latest:
+        if latest and loose:
+            status.put_up(context, port_id)
+        elif latest:
             if wanted == constants.PORT_STATUS_DOWN:
                 why = binding["reason"] if asked and binding else "something else is wished for, or not bound"
                 LOG.info("port %s is not as it should be: %s", port_id, why)

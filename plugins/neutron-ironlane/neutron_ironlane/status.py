@@ -17,6 +17,7 @@ from neutron.db import models_v2, provisioning_blocks
 from neutron.db.models.provisioning_block import ProvisioningBlock
 from neutron.plugins.ml2.common import exceptions as ml2_exceptions
 from neutron_lib import constants
+from neutron_lib.api.definitions import portbindings
 from neutron_lib.callbacks import resources
 from neutron_lib.db import api as db_api
 from neutron_lib.db.standard_attr import StandardAttribute
@@ -44,7 +45,8 @@ def confirm(context: Any, port: dict[str, Any], ours: bool) -> None:
     protects what is read.
 
     Raises:
-        Overtaken: it is us who write it, and something else is wished for now; or somebody else, past our block.
+        Overtaken: it is us who write it, and something else is wished for now; or somebody else writes ACTIVE, past
+            our block or when a baremetal port is not bound any more.
     """
     active = port["status"] == constants.PORT_STATUS_ACTIVE
     said = getattr(context, _SAID, None)
@@ -57,8 +59,13 @@ def confirm(context: Any, port: dict[str, Any], ours: bool) -> None:
     else:
         wish = wishes(context, [port["id"]]).get(port["id"])
         fits = wish is not None and same(said, wish)
+    if active and not ours:  # ML2 has found it bound, but does not look again
+        bare = port[portbindings.VNIC_TYPE] == portbindings.VNIC_BAREMETAL
+        fits = fits and not (bare and port[portbindings.VIF_TYPE] == portbindings.VIF_TYPE_UNBOUND)
     if not fits or (active and ours and blocked(context, port["id"])):
         raise Overtaken(f"port {port['id']} was changed after it was found {port['status']}")
+    if said is not None and ours and not active:
+        _block(context, [port["id"]])
 
 
 def is_wished(context: Any, port_id: str, said: dict[str, Any]) -> bool:
@@ -75,21 +82,15 @@ def hold(context: Any, port_ids: Collection[str], *, revised: bool = False) -> N
 
     So are their sub-ports. All have a new revision then; these ports have one already if they are `revised`.
     """
-    beside = subports(context, port_ids)
-    ours = sorted(bound(context, [*port_ids, *beside]))
+    found = [*port_ids, *subports(context, port_ids, latest=True)]
+    _lock(context, found)
+    ours = bound(context, found, latest=True)
     if not ours:
         return
     _write(context, ours, constants.PORT_STATUS_DOWN)
-    asked = sa.select(models_v2.Port.id, models_v2.Port.standard_attr_id).where(models_v2.Port.id.in_(ours))
-    attributes = {row.id: row.standard_attr_id for row in context.session.execute(asked)}
-    mine = ProvisioningBlock.standard_attr_id.in_(attributes.values()), ProvisioningBlock.entity == NAME
-    # Locked, because it is the latest then, and not what was there when this transaction began.
-    there = sa.select(ProvisioningBlock.standard_attr_id).where(*mine).with_for_update()
-    missing = set(attributes.values()) - set(context.session.scalars(there))
-    context.session.add_all(ProvisioningBlock(standard_attr_id=one, entity=NAME) for one in sorted(missing))
-    context.session.flush()
+    _block(context, ours)
     # By their numbers: MariaDB would go through, and lock, all there are for a subquery.
-    old = [one for port_id, one in attributes.items() if not (revised and port_id in port_ids)]
+    old = _attributes(context, ours - set(port_ids) if revised else ours)
     newer = {"revision_number": StandardAttribute.revision_number + 1}
     _update(context, sa.update(StandardAttribute).where(StandardAttribute.id.in_(old)).values(newer))
 
@@ -103,13 +104,17 @@ def release(context: Any, port_id: str) -> None:
     _write(context, [port_id], constants.PORT_STATUS_DOWN)
     mine = ProvisioningBlock.standard_attr_id == _attribute_of(port_id), ProvisioningBlock.entity == NAME
     _update(context, sa.delete(ProvisioningBlock).where(*mine))
-    beside = subports(context, [port_id])
+    beside = subports(context, [port_id], latest=True)
     if beside:
         hold(context, beside)
 
 
 def block(context: Any, port_id: str) -> None:
-    """Called in the transaction that binds a port, or holds its row's lock: it is not ACTIVE before we say so."""
+    """Called in the transaction that binds a port: it is not ACTIVE before we say so.
+
+    It was made DOWN when its binding began, but somebody else's block may have been lifted since.
+    """
+    _write(context, [port_id], constants.PORT_STATUS_DOWN)
     provisioning_blocks.add_provisioning_component(context, port_id, resources.PORT, NAME)
 
 
@@ -120,15 +125,21 @@ def blocked(context: Any, port_id: str) -> bool:
         return context.session.execute(sa.select(ProvisioningBlock.entity).where(*mine)).first() is not None
 
 
+def put_up(context: Any, port_id: str) -> None:
+    """Have our block on a port that is DOWN already, if it is bound by us."""
+    db_api.retry_if_session_inactive()(_put_up)(context, port_id)
+
+
 def write(context: Any, port_id: str, status: str, said: dict[str, Any]) -> None:
     """Have ML2 write a status, which tells everybody about it, unless something else is wished for by now.
 
-    `said` is the binding or wish that it is of. ACTIVE lifts our block, and is written if there is no other one.
+    `said` is the binding or wish that it is of. ACTIVE lifts our block, and is written if there is no other one; any
+    other status puts it up.
     """
-    active = status == constants.PORT_STATUS_ACTIVE
-    ready = db_api.retry_if_session_inactive()(_lift if active else _put_up)(context, port_id, said)
-    if not ready or (active and provisioning_blocks.is_object_blocked(context, port_id, resources.PORT)):
-        return
+    if status == constants.PORT_STATUS_ACTIVE:
+        lifted = db_api.retry_if_session_inactive()(_lift)(context, port_id, said)
+        if not lifted or provisioning_blocks.is_object_blocked(context, port_id, resources.PORT):
+            return
     setattr(context, _SAID, said | {"id": port_id})
     try:
         directory.get_plugin().update_port_status(context, port_id, status)
@@ -139,25 +150,41 @@ def write(context: Any, port_id: str, status: str, said: dict[str, Any]) -> None
 def _lift(context: Any, port_id: str, said: dict[str, Any]) -> bool:
     """The lock keeps the port as it is until the block is gone: it may not be one that was put up meanwhile."""
     with db_api.CONTEXT_WRITER.using(context):
-        _lock(context, port_id)
+        _lock(context, [port_id])
         if not is_wished(context, port_id, said):
             return False
         provisioning_blocks.remove_provisioning_component(context, port_id, resources.PORT, NAME)
         return True
 
 
-def _put_up(context: Any, port_id: str, _said: dict[str, Any]) -> bool:
+def _put_up(context: Any, port_id: str) -> None:
     with db_api.CONTEXT_WRITER.using(context):
-        _lock(context, port_id)
-        if not bound(context, [port_id]):
-            return False
-        block(context, port_id)
-        return True
+        _lock(context, [port_id])
+        _block(context, bound(context, [port_id]))
 
 
-def _lock(context: Any, port_id: str) -> None:
-    """Whoever changes what is wished for writes the port's row as well: what is read from here on is the latest."""
-    context.session.execute(sa.select(models_v2.Port.id).where(models_v2.Port.id == port_id).with_for_update()).all()
+def _lock(context: Any, port_ids: Collection[str]) -> None:
+    """Whoever changes what is wished for writes the port's row as well, or holds it.
+
+    What a transaction reads first after this is the latest; where it has read before, only what it locks is.
+    """
+    rows = sa.select(models_v2.Port.id).where(models_v2.Port.id.in_(port_ids)).order_by(models_v2.Port.id)
+    context.session.execute(rows.with_for_update()).all()
+
+
+def _block(context: Any, port_ids: Collection[str]) -> None:
+    """Put our block up where there is none. It is locked, so that this is seen as of now."""
+    wanted = _attributes(context, port_ids)
+    mine = ProvisioningBlock.standard_attr_id.in_(wanted), ProvisioningBlock.entity == NAME
+    there = set(context.session.scalars(sa.select(ProvisioningBlock.standard_attr_id).where(*mine).with_for_update()))
+    missing = [one for one in wanted if one not in there]
+    context.session.add_all(ProvisioningBlock(standard_attr_id=one, entity=NAME) for one in missing)
+    context.session.flush()
+
+
+def _attributes(context: Any, port_ids: Collection[str]) -> list[int]:
+    asked = sa.select(models_v2.Port.standard_attr_id).where(models_v2.Port.id.in_(port_ids))
+    return sorted(context.session.scalars(asked))
 
 
 def _write(context: Any, port_ids: Collection[str], status: str) -> None:

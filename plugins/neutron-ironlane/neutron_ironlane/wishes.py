@@ -48,10 +48,11 @@ def wishes(context: Any, port_ids: Collection[str] | None = None) -> dict[str, d
     return {row.id: _wish(row) | place for row, place in placed if place is not None}
 
 
-def bound(context: Any, port_ids: Collection[str] | None = None) -> set[str]:
-    """Which of these ports, or of all, are bound by us."""
+def bound(context: Any, port_ids: Collection[str] | None = None, *, latest: bool = False) -> set[str]:
+    """Which of these ports, or of all, are bound by us; the latest, in a transaction that writes, is as of now."""
+    asked = _bound(sa.select(PortBinding.port_id), port_ids)
     with db_api.CONTEXT_READER.using(context):
-        return set(context.session.scalars(_bound(sa.select(PortBinding.port_id), port_ids)))
+        return set(context.session.scalars(asked.with_for_update(read=True) if latest else asked))
 
 
 def bound_on(context: Any, network_id: str) -> set[str]:
@@ -62,11 +63,12 @@ def bound_on(context: Any, network_id: str) -> set[str]:
         return set(context.session.scalars(asked.where(models_v2.Port.network_id == network_id)))
 
 
-def subports(context: Any, parent_ids: Collection[str]) -> list[str]:
-    """The sub-ports of these parent ports."""
+def subports(context: Any, parent_ids: Collection[str], *, latest: bool = False) -> list[str]:
+    """The sub-ports of these parent ports; the latest are as of now, and none comes before the transaction ends."""
     asked = sa.select(SubPort.port_id).join(Trunk, Trunk.id == SubPort.trunk_id)
     with db_api.CONTEXT_READER.using(context):
-        return list(context.session.scalars(asked.where(Trunk.port_id.in_(parent_ids))))
+        asked = asked.where(Trunk.port_id.in_(parent_ids))
+        return list(context.session.scalars(asked.with_for_update(read=True) if latest else asked))
 
 
 def physical_network_of_parent(context: Any, port_id: str) -> str | None:
