@@ -53,12 +53,15 @@ def main() -> None:
         "its links were malformed before we were here": lambda port: _written(port, '{"local_link_information": [{}]}'),
         "its profile cannot be read": lambda port: _written(port, '{"local_link'),
         "refused when it is unbound": _refused_late,
+        "refused when it is bound elsewhere": _refused_too_late,
         "not as it should be when it is unbound": _drifted_late,
+        "its network goes down while it is unbound": _network_down_meanwhile,
         "bound while it is deleted": _bound_while_deleted,
         "bound without links": _bound_without_links,
         "about to move to another host": _about_to_move,
         "sub-port of a parent port on other links": _parent_moved,
         "parent port is unbound, and the process ends": _parent_unbound,
+        "parent port is unbound while a sub-port comes": _came_meanwhile,
         "parent port is bound elsewhere while its sub-port is made ACTIVE": _parent_moves_meanwhile,
         "taken off its trunk while it is bound": _taken_off_meanwhile,
         "made a sub-port though it is bound by itself": _made_subport,
@@ -275,6 +278,29 @@ def _refused_late(port: str) -> list[object]:
     return [status(port), states.blocked(admin(), port)]
 
 
+def _refused_too_late(port: str) -> list[object]:
+    old = RECORDS.wishes([port])[port]
+    bind(port, "another port")
+    RECORDS.settle(port, said(port, "ACTIVE"), latest=True)
+    RECORDS.refuse(port, old)
+    return [status(port), states.blocked(admin(), port)]
+
+
+def _network_down_meanwhile(port: str) -> list[object]:
+    """The transaction has seen it bound."""
+    lock = states._lock
+
+    def late(*arguments: Any) -> None:
+        states._lock = lock
+        _elsewhere(unbind, port)
+        lock(*arguments)
+
+    states._lock = late
+    network_down(port)
+    assert states._lock is lock
+    return [status(port), states.blocked(admin(), port)]
+
+
 def _drifted_late(port: str) -> list[object]:
     """It is another driver's by then."""
     RECORDS.settle(port, said(port, "ACTIVE"), latest=True)
@@ -359,10 +385,38 @@ def _parent_unbound(parent: str) -> list[str]:
     _, (child,) = _trunk(parent, 1)
     for port in (parent, child):
         RECORDS.settle(port, said(port, "ACTIVE"), latest=True)
+    return _once_unbound(parent, child)
+
+
+def _came_meanwhile(parent: str) -> list[str]:
+    """The transaction that unbinds the parent port has begun before there was a sub-port."""
+    trunk, _ = _trunk(parent, 0)
+    RECORDS.settle(parent, said(parent, "ACTIVE"), latest=True)
+    (tagged,) = _tagged(1)
+    child = tagged["port_id"]
+    plugin = directory.get_plugin()
+    process = plugin._process_port_binding
+
+    def come() -> None:
+        directory.get_plugin("trunk").add_subports(admin(), trunk, {"sub_ports": [tagged]})
+        RECORDS.settle(child, said(child, "ACTIVE"), latest=True)
+        assert status(child) == "ACTIVE"
+
+    def later(*arguments: Any) -> Any:
+        plugin._process_port_binding = process
+        _elsewhere(come)
+        return process(*arguments)
+
+    plugin._process_port_binding = later
+    return _once_unbound(parent, child)
+
+
+def _once_unbound(parent: str, child: str) -> list[str]:
+    """The statuses right after the commit: the process may end there."""
     seen = []
 
     def committed(_resource: str, _event: str, _trigger: object, payload: Any) -> None:
-        if payload.resource_id == parent:
+        if payload.resource_id == parent and not seen:
             seen.extend([status(parent), status(child)])
 
     registry.subscribe(committed, resources.PORT, events.AFTER_UPDATE)
@@ -482,13 +536,19 @@ def _other_trunk(_port_of_ours: str) -> str:
 
 def _trunk(parent: str, count: int) -> tuple[str, list[str]]:
     """A trunk and its sub-ports."""
-    plugin, ports, tagged = directory.get_plugin(), [], []
+    tagged = _tagged(count)
+    return api("POST", "trunks", port_id=parent, sub_ports=tagged), [one["port_id"] for one in tagged]
+
+
+def _tagged(count: int) -> list[dict[str, Any]]:
+    """Ports that may become sub-ports, each on a network of its own."""
+    plugin, found = directory.get_plugin(), []
     for _ in range(count):
         network = _network()
-        ports.append(api("POST", "ports", network_id=network))
         vlan = plugin.get_network(admin(), network)["provider:segmentation_id"]
-        tagged.append({"port_id": ports[-1], "segmentation_type": "vlan", "segmentation_id": vlan})
-    return api("POST", "trunks", port_id=parent, sub_ports=tagged), ports
+        port = api("POST", "ports", network_id=network)
+        found.append({"port_id": port, "segmentation_type": "vlan", "segmentation_id": vlan})
+    return found
 
 
 def _trunk_status(trunk: str) -> str:
