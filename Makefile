@@ -34,7 +34,7 @@ faults: $(VENV)/.dev  ## the randomised fault test by itself: new seeds for SECO
 	IRONLANE_FAULT_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest -s tests/faults
 
 test: $(VENV)/.dev    ## all tests; says plainly what it leaves out on this machine
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not openstack and not machines"
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not openstack and not machines"
 
 test-lab: $(VENV)/.dev ## a QEMU machine through its whole life: one or two minutes; needs packages (docs/lab.md)
 	$(BIN)/python -m pytest tests/machines -m machines

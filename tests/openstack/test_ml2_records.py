@@ -16,7 +16,7 @@ from tests.openstack import neutron
 pytestmark = [pytest.mark.openstack, pytest.mark.timeout(300)]
 
 HOST = "5d9d4b0e-6c63-4d8f-9d6e-0f1c2a3b4c5d"
-SCRIPT = Path(__file__).with_name("inside_neutron.py")
+ROOT = Path(__file__).parents[2]
 
 
 async def test_what_is_overtaken_is_not_written(tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ async def _seen(folder: Path) -> Any:
         pytest.skip(f"no Neutron on this machine: {why}")
     nobody = {"auth_type": "none", "endpoint": "http://127.0.0.1:9", "url": "http://127.0.0.1:9"}
     async with neutron.configured(made, folder, nobody) as env:
-        # -P: this folder has a neutron.py of its own.
-        command = [str(made / "bin/python"), "-P", str(SCRIPT)]
+        env["PYTHONPATH"] += f":{ROOT}"
+        command = [str(made / "bin/python"), "-P", "-m", "tests.openstack.inside"]
         with (folder / "neutron.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(*command, env=os.environ | env, stdout=PIPE, stderr=log)
             told, _ = await process.communicate()
