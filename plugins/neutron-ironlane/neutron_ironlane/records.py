@@ -105,8 +105,7 @@ class Records:
 
 
 def _renew(context: Any, port_id: str, revision: int) -> None:
-    which = sa.select(models_v2.Port.standard_attr_id).where(models_v2.Port.id == port_id).scalar_subquery()
-    older = StandardAttribute.id == which, StandardAttribute.revision_number < revision
+    older = StandardAttribute.id == status.attribute_of(port_id), StandardAttribute.revision_number < revision
     renewed = sa.update(StandardAttribute).where(*older).values(revision_number=revision)
     with db_api.CONTEXT_WRITER.using(context):
         context.session.execute(renewed.execution_options(synchronize_session=False))

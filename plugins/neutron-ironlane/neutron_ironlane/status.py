@@ -102,7 +102,7 @@ def release(context: Any, port_id: str) -> None:
     revision passes over that. Our block goes: another driver may bind the port next, and would be kept waiting for us.
     """
     _write(context, [port_id], constants.PORT_STATUS_DOWN)
-    mine = ProvisioningBlock.standard_attr_id == _attribute_of(port_id), ProvisioningBlock.entity == NAME
+    mine = ProvisioningBlock.standard_attr_id == attribute_of(port_id), ProvisioningBlock.entity == NAME
     _update(context, sa.delete(ProvisioningBlock).where(*mine))
     beside = subports(context, [port_id], latest=True)
     if beside:
@@ -120,9 +120,14 @@ def block(context: Any, port_id: str) -> None:
 
 def blocked(context: Any, port_id: str) -> bool:
     """Whether our own block is on the port."""
-    mine = ProvisioningBlock.standard_attr_id == _attribute_of(port_id), ProvisioningBlock.entity == NAME
+    mine = ProvisioningBlock.standard_attr_id == attribute_of(port_id), ProvisioningBlock.entity == NAME
     with db_api.CONTEXT_READER.using(context):
         return context.session.execute(sa.select(ProvisioningBlock.entity).where(*mine)).first() is not None
+
+
+def attribute_of(port_id: str) -> Any:
+    """The id of a port's standard attributes, which its revision and its blocks go by, as a part of a query."""
+    return sa.select(models_v2.Port.standard_attr_id).where(models_v2.Port.id == port_id).scalar_subquery()
 
 
 def put_up(context: Any, port_id: str) -> None:
@@ -193,7 +198,3 @@ def _write(context: Any, port_ids: Collection[str], status: str) -> None:
 
 def _update(context: Any, statement: Any) -> None:
     context.session.execute(statement.execution_options(synchronize_session=False))
-
-
-def _attribute_of(port_id: str) -> Any:
-    return sa.select(models_v2.Port.standard_attr_id).where(models_v2.Port.id == port_id).scalar_subquery()

@@ -28,12 +28,9 @@ from neutron_lib.services.trunk import constants as trunk_constants
 from oslo_config import cfg
 
 from neutron_ironlane import NAME, config, status
-from neutron_ironlane.wishes import bound, subports
+from neutron_ironlane.wishes import IN_FORCE, bound, subports
 
 LOG = logging.getLogger(__name__)
-
-_IN_FORCE = PortBinding.status == constants.ACTIVE
-"""Of a port's bindings, those to hosts that it may move to are not."""
 
 
 class TrunkDriver(base.DriverBase):
@@ -173,7 +170,7 @@ def _show_status(context: Any, port_id: str) -> None:
             return
         ids = [trunk.port_id, *(s.port_id for s in trunk.sub_ports)]
         statuses = set(context.session.scalars(sa.select(Port.status).where(Port.id.in_(ids))))
-        host = sa.select(PortBinding.host).where(PortBinding.port_id == trunk.port_id, _IN_FORCE)
+        host = sa.select(PortBinding.host).where(PortBinding.port_id == trunk.port_id, IN_FORCE)
         if not context.session.scalars(host).one_or_none():
             wanted = trunk_constants.TRUNK_DOWN_STATUS
         elif statuses == {constants.PORT_STATUS_ACTIVE}:
@@ -231,7 +228,7 @@ def _refuse(what: str) -> None:
 
 def _host(context: Any, parent: str) -> str | None:
     """Where a parent port is bound by us; empty if nowhere; None if it is gone, or somebody else bound it."""
-    asked = sa.select(PortBinding.host, PortBinding.vnic_type).where(PortBinding.port_id == parent, _IN_FORCE)
+    asked = sa.select(PortBinding.host, PortBinding.vnic_type).where(PortBinding.port_id == parent, IN_FORCE)
     with db_api.CONTEXT_READER.using(context):
         row = context.session.execute(asked).one_or_none()
     if row is None:
@@ -244,7 +241,7 @@ def _host(context: Any, parent: str) -> str | None:
 def _hosts(context: Any, port_ids: Collection[str]) -> dict[str, str]:
     """Where each of these ports is bound by us, empty if nowhere; without those that are gone."""
     ours = bound(context, port_ids)
-    asked = sa.select(PortBinding.port_id, PortBinding.host).where(PortBinding.port_id.in_(port_ids), _IN_FORCE)
+    asked = sa.select(PortBinding.port_id, PortBinding.host).where(PortBinding.port_id.in_(port_ids), IN_FORCE)
     with db_api.CONTEXT_READER.using(context):
         return {row.port_id: row.host if row.port_id in ours else "" for row in context.session.execute(asked)}
 

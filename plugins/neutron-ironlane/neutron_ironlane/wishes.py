@@ -18,6 +18,9 @@ from oslo_serialization import jsonutils
 
 from neutron_ironlane import NAME, config
 
+IN_FORCE = PortBinding.status == constants.ACTIVE
+"""Of a port's bindings, those to hosts that it may move to are not."""
+
 
 def wishes(context: Any, port_ids: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
     """The wishes of these ports, or of all: `{port id: wish}`, a wish as Ironlane takes it."""
@@ -88,7 +91,7 @@ def _bound(asked: Any, port_ids: Collection[str] | None) -> Any:
     """Bindings by us; those to hosts that a port is not on, but may move to, are none."""
     here = (PortBindingLevel.port_id == PortBinding.port_id) & (PortBindingLevel.host == PortBinding.host)
     found = asked.select_from(PortBinding).join(PortBindingLevel, here)
-    found = found.where(PortBindingLevel.driver == NAME, PortBinding.status == constants.ACTIVE)
+    found = found.where(PortBindingLevel.driver == NAME, IN_FORCE)
     return found if port_ids is None else found.where(PortBinding.port_id.in_(port_ids))
 
 
